@@ -1,0 +1,66 @@
+# Builds the supervisor and its workers into build/bin; see README.md for what the targets show.
+CC = gcc
+BUILD = build
+PREFIX = /usr/local
+DESTDIR =
+percent = %
+VERSION = 0.1.0
+
+WARNINGS = -Wall -Wextra -Wconversion -Wshadow -Werror
+HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+INCLUDES = -Iinclude -Ipolicies -Icommon
+CFLAGS = -O2 -g
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DRESTORE_VERSION='"$(VERSION)"' $(WARNINGS) $(HARDENING) $(INCLUDES) $(CFLAGS) -MMD -MP
+LINK = $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections
+
+COMMON = messages ipc io log sandbox
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c)) $(COMMON:%=$(BUILD)/obj/common/%.o)
+
+BINARIES = restore restore-fetcher restore-unpacker restore-docker-agent restore-stager
+PROGRAMS = $(BINARIES:%=$(BUILD)/bin/%)
+
+all: $(PROGRAMS)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/bin/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ -lseccomp -lcjson
+
+$(BUILD)/bin/restore-fetcher: $(call objects,workers/fetcher)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ -lcurl -lcrypto -lexpat -lseccomp
+
+# libarchive's tar objects alone: its shared library draws in libxml2 and ICU.
+$(BUILD)/bin/restore-unpacker: $(call objects,workers/unpacker)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -Wl,-Bdynamic -lcrypto -lseccomp
+
+$(BUILD)/bin/restore-docker-agent: $(call objects,workers/docker_agent)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ -lcurl -lcjson -lseccomp
+
+# Static: it is the only file of the image that the docker-agent imports.
+$(BUILD)/bin/restore-stager: $(call objects,workers/stager)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections -o $@ $^ -larchive -lacl -lattr -lseccomp
+
+include tests/unit/units.mk
+UNITS = $(patsubst UNIT_%,%,$(filter UNIT_%,$(.VARIABLES)))
+
+.SECONDEXPANSION:
+$(UNITS:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(patsubst $$(percent).c,$(BUILD)/obj/$$(percent).o,$$(UNIT_$$*))
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBS_$*) -lcmocka
+
+check-unit: $(UNITS:%=$(BUILD)/unit/%)
+	@failed=0; for unit in $^; do $$unit || failed=1; done; exit $$failed
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all clean check-unit

@@ -1,0 +1,3 @@
+# One line a unit test: UNIT_NAME = the sources it is linked with (beside tests/unit/NAME.c) and, where needed,
+# LIBS_NAME = its libraries. `make check-unit` builds and runs them all with cmocka.
+UNIT_test_messages = common/messages.c common/ipc.c common/io.c
