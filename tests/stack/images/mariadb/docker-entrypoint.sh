@@ -96,6 +96,8 @@ create_root_users() {
 	local password
 	password=$(sql_escape "$ROOT_PASSWORD")
 	{
+		echo "DROP USER IF EXISTS root@'127.0.0.1', root@'::1';"
+		echo "EXECUTE IMMEDIATE CONCAT('DROP USER IF EXISTS root@\\'', @@hostname, '\\'');"
 		echo "DELETE FROM mysql.global_priv WHERE User = '';"
 		[ "$ROOT_HOST" = localhost ] || cat <<-SQL
 			CREATE USER 'root'@'$(sql_escape "$ROOT_HOST")' IDENTIFIED BY '$password';
