@@ -18,7 +18,7 @@ import stack
 
 APP = 1000
 
-POSTGRES_SHOP = r"""
+POSTGRES_SHOP = r'''
 UPDATE customers SET name = 'changed ' || id WHERE id % 3 = 0;
 DELETE FROM orders WHERE id % 2 = 0;
 INSERT INTO without_key SELECT * FROM without_key;
@@ -36,7 +36,9 @@ SELECT lo_put(70002, 0, 'damaged');
 SELECT lo_create(80000);
 REVOKE ALL ON orders FROM reader;
 GRANT ALL ON customers TO PUBLIC;
-"""
+'''
+
+POSTGRES_OTHERS = ["quo\"te'd", "UPPER", "$dollar", "back\\slash"]
 
 POSTGRES_CLUSTER = r"""
 ALTER ROLE reader PASSWORD 'another password' CREATEDB;
@@ -48,7 +50,14 @@ ALTER DATABASE "UPPER" CONNECTION LIMIT 99;
 CREATE TABLE left_in_postgres (a integer);
 """
 
-POSTGRES_EXTRAS = """
+POSTGRES_THINGS = """
+UPDATE extra.things SET name = 'changed' WHERE id = 1;
+DELETE FROM extra.things WHERE id = 2;
+INSERT INTO extra.things VALUES (1000, 'added');
+"""
+
+# What the extras leave behind is removed where a run should end identical.
+POSTGRES_WITHOUT_EXTRAS = """
 DROP ROLE renamed_role;
 DROP TABLE left_in_postgres;
 """
@@ -72,6 +81,13 @@ ALTER USER 'reader'@'%' IDENTIFIED BY 'another password';
 REVOKE SELECT ON wiki.* FROM editors;
 GRANT DELETE ON `with space`.* TO 'limited'@'localhost';
 CREATE USER 'added_later'@'%' IDENTIFIED BY 'x';
+UPDATE `with space`.things SET name = 'changed' WHERE id = 1;
+DELETE FROM `with space`.things WHERE id = 2;
+INSERT INTO `with space`.things VALUES (1000, 'added');
+CREATE TABLE `dash-ed`.added_later (a INT);
+CREATE TABLE empty_one.added_later (a INT);
+DELETE FROM `quo'te"d`.t;
+DROP TABLE `back``tick`.t;
 """
 
 MARIADB_LATER_DATABASE = "CREATE DATABASE added_later; CREATE TABLE added_later.t (a INT);"
@@ -116,10 +132,13 @@ def damage_config(root):
 def damage_postgres(item, with_extras):
     stack.psql(item, "shop", POSTGRES_SHOP)
     stack.psql(item, "postgres", POSTGRES_CLUSTER)
+    stack.psql(item, "with space", POSTGRES_THINGS)
+    for database in POSTGRES_OTHERS:
+        stack.psql(item, database, "CREATE TABLE added_later (a integer);")
     if with_extras:
         stack.psql(item, "postgres", "CREATE DATABASE added_later;")
     else:
-        stack.psql(item, "postgres", POSTGRES_EXTRAS)
+        stack.psql(item, "postgres", POSTGRES_WITHOUT_EXTRAS)
 
 
 def damage_mariadb(item, with_extras):
