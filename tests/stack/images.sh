@@ -3,7 +3,7 @@
 # postgres, mariadb and app. An image whose inputs have not changed is kept.
 #
 #   images.sh build      builds what is missing or outdated
-#   images.sh remove     removes the four images
+#   images.sh remove     removes the four images (not those that a container uses)
 #
 # BASE_IMAGE=debian:bookworm-slim pulls that instead of bootstrapping.
 set -euo pipefail
@@ -81,17 +81,24 @@ build_all() {
 	return "$failed"
 }
 
+# Outdated images lose their tag when they are built anew; the label finds them.
+remove_outdated() {
+	docker image prune -f --filter "label=$LABEL" >/dev/null
+}
+
 remove_all() {
+	local name
 	for name in $SERVICE_IMAGES base; do
 		docker image rm "restore-test/$name" >/dev/null 2>&1 || :
 	done
+	remove_outdated
 }
 
 mkdir -p "$RUN_DIR"
 exec 9>"$RUN_DIR/images.lock"
 flock 9
 case ${1-} in
-build) build_all ;;
+build) build_all && remove_outdated ;;
 remove) remove_all ;;
 *) echo 'usage: images.sh build|remove' >&2; exit 2 ;;
 esac

@@ -96,9 +96,11 @@ create_root_users() {
 	local password
 	password=$(sql_escape "$ROOT_PASSWORD")
 	{
-		echo "DROP USER IF EXISTS root@'127.0.0.1', root@'::1';"
-		echo "EXECUTE IMMEDIATE CONCAT('DROP USER IF EXISTS root@\\'', @@hostname, '\\'');"
-		echo "DELETE FROM mysql.global_priv WHERE User = '';"
+		cat <<-'SQL'
+			DROP USER IF EXISTS root@'127.0.0.1', root@'::1';
+			EXECUTE IMMEDIATE CONCAT('DROP USER IF EXISTS root@\'', @@hostname, '\'');
+			DELETE FROM mysql.global_priv WHERE User = '';
+		SQL
 		[ "$ROOT_HOST" = localhost ] || cat <<-SQL
 			CREATE USER 'root'@'$(sql_escape "$ROOT_HOST")' IDENTIFIED BY '$password';
 			GRANT ALL ON *.* TO 'root'@'$(sql_escape "$ROOT_HOST")' WITH GRANT OPTION;
