@@ -50,9 +50,11 @@ def compose_command():
     return ["docker", "compose"]
 
 
-def compose(project, *args, file=COMPOSE_FILE):
-    """Runs Compose on the stack and returns its output as text."""
-    return run([*compose_command(), "-p", project, "-f", str(file), *args]).decode()
+def compose(project, *args, files=(COMPOSE_FILE,)):
+    """Runs Compose on the stack and returns its output as text. Of several
+    files the later ones override (paths are relative to the first)."""
+    chosen = [part for file in files for part in ("-f", str(file))]
+    return run([*compose_command(), "-p", project, *chosen, *args]).decode()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,15 +145,15 @@ def volumes(project):
     return found
 
 
-def up(project, file=COMPOSE_FILE, timeout=120):
+def up(project, files=(COMPOSE_FILE,), timeout=120):
     """Creates and starts the stack and waits until it is healthy."""
-    compose(project, "up", "-d", file=file)
+    compose(project, "up", "-d", files=files)
     wait_healthy(project, timeout)
 
 
-def down(project, file=COMPOSE_FILE):
+def down(project, files=(COMPOSE_FILE,)):
     """Removes the stack with its volumes."""
-    compose(project, "down", "-v", "-t", "5", "--remove-orphans", file=file)
+    compose(project, "down", "-v", "-t", "5", "--remove-orphans", files=files)
 
 
 def wait_healthy(project, timeout=120):
