@@ -1,0 +1,20 @@
+/* Names of backups: backup_{PROJECT}_{YYYYMMDD-HHMMSS}_{UUID}.tar.zst (archive-format.md, 'Object names'). */
+#ifndef BACKUP_NAME_H
+#define BACKUP_NAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct backup_name {
+    const char *project; /* points into the name */
+    size_t project_size;
+    char stamp[16]; /* YYYYMMDD-HHMMSS, of the backup host's local time */
+};
+
+/* Parse from the right-hand end, since a project may contain '_'. False: not a backup's name. */
+bool backup_name_parse(const char *name, struct backup_name *parsed);
+
+/* Whether the name is a backup of exactly this project. */
+bool backup_name_is_of(const char *name, const char *project, struct backup_name *parsed);
+
+#endif

@@ -1,0 +1,87 @@
+/* The project's lock: a container that is created and never started; its labels say who holds it. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "monitor.h"
+#include "output.h"
+#include "stack.h"
+#include "workers.h"
+
+/* Field 22 of /proc/PID/stat, which tells a process from a later one of the same number; 0 where there is none. */
+static unsigned long long start_time(long pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    cleanup_fclose FILE *file = fopen(path, "re");
+    char line[1024];
+    if (file == NULL || fgets(line, sizeof line, file) == NULL) {
+        return 0;
+    }
+    const char *at = strrchr(line, ')');
+    unsigned long long value = 0;
+    if (at == NULL ||
+        sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &value) !=
+            1) {
+        return 0;
+    }
+    return value;
+}
+
+static void read_boot_id(char *out, size_t size)
+{
+    cleanup_fclose FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file == NULL || fgets(out, (int)size, file) == NULL) {
+        out[0] = '\0';
+    }
+    out[strcspn(out, "\n")] = '\0';
+}
+
+static void describe_owner(const struct run *run, char *out, size_t size)
+{
+    if (run->self[0] != '\0') {
+        snprintf(out, size, "container:%s", run->self);
+        return;
+    }
+    snprintf(out, size, "process:%ld:%llu", (long)getpid(), start_time((long)getpid()));
+}
+
+static int report_holder(struct run *run, const struct msg_lock_held *held)
+{
+    time_t since = (time_t)held->since;
+    struct tm utc;
+    char when[40] = "?";
+    if (gmtime_r(&since, &utc) != NULL) {
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &utc);
+    }
+    return run_fail(run, EXIT_LOCKED, "Project '%s' is being restored by run %s (%s) since %s",
+                    run->options.project_name, held->run.data, held->owner.data, when);
+}
+
+int take_lock(struct run *run)
+{
+    char owner[128];
+    char boot_id[64];
+    describe_owner(run, owner, sizeof owner);
+    read_boot_id(boot_id, sizeof boot_id);
+    if (TELL(run, PROCESS_AGENT, lock, .run = text_of(run->id), .owner = text_of(owner), .boot_id = text_of(boot_id),
+             .since = (uint64_t)time(NULL)) != 0) {
+        return -1;
+    }
+    enum process from;
+    struct frame frame;
+    if (monitor_next(run, ENGINE_PATIENCE(run), &from, &frame) != 0) {
+        return -1;
+    }
+    if (frame.type == MESSAGE_locked) {
+        run->marks.locked = true;
+        return 0;
+    }
+    struct msg_lock_held held;
+    if (frame.type != MESSAGE_lock_held) {
+        return monitor_violation(run, from, "another message than those of a lock");
+    }
+    return monitor_decode(run, from, &frame, &held) != 0 ? -1 : report_holder(run, &held);
+}

@@ -1,0 +1,170 @@
+/*
+ * restore: the supervisor.
+ *
+ * Holds:            the plan of the run; S3 credentials until the fetcher has them.
+ * Reads:            its environment; frames from workers, all of which are distrusted.
+ * Must never have:  sockets, HTTP, bytes of an archive.
+ * A compromise yields the run.
+ *
+ * Start reading at proctable.c, ../include/messages.def, options.def and ../policies; phases.c is the order of a run.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "monitor.h"
+#include "options.h"
+#include "output.h"
+#include "phases.h"
+#include "run.h"
+#include "spawn.h"
+
+int run_fail(struct run *run, int code, const char *format, ...)
+{
+    if (!run->failure.set) {
+        run->failure.set = true;
+        run->failure.code = code;
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(run->failure.message, sizeof run->failure.message, format, arguments);
+        va_end(arguments);
+    }
+    return -1;
+}
+
+double monotonic_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void print_help(void)
+{
+    output_result("restore %s: restores a Docker Compose stack from a backup in S3\n\n"
+                  "Usage: restore [--help | --version]\n\n"
+                  "Everything is set by environment variables:\n",
+                  RESTORE_VERSION);
+    options_help(stdout);
+    output_result("\nExit codes:\n");
+    for (int code = 0; code <= EXIT_WORKER; code++) {
+        output_result("  %-6d %s\n", code, exit_code_meaning(code));
+    }
+    output_result("  %-6s ended by signal n\n", "128+n");
+}
+
+/* YYYYMMDDHHMMSS and eight random hexadecimal digits. */
+static int make_run_id(struct run *run)
+{
+    uint32_t random;
+    time_t now = time(NULL);
+    struct tm utc;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random || gmtime_r(&now, &utc) == NULL) {
+        return run_fail(run, EXIT_INTERNAL, "Cannot make an identifier for the run: %s", strerror(errno));
+    }
+    size_t used = strftime(run->id, sizeof run->id, "%Y%m%d%H%M%S", &utc);
+    snprintf(run->id + used, sizeof run->id - used, "-%08x", random);
+    return 0;
+}
+
+/* Our own container's id, from the mounts that the Engine makes for every container; empty outside of one. */
+static void find_own_container(struct run *run)
+{
+    cleanup_fclose FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char line[4096];
+    while (mounts != NULL && fgets(line, sizeof line, mounts) != NULL) {
+        const char *at = strstr(line, "/containers/");
+        const char *file = at == NULL ? NULL : strchr(at + 12, '/');
+        if (file != NULL && file - (at + 12) == 64 && strstr(line, " /etc/hostname ") != NULL) {
+            memcpy(run->self, at + 12, 64);
+            run->self[64] = '\0';
+            return;
+        }
+    }
+}
+
+/* The workers lie beside the supervisor, or in ../libexec/restore; never on PATH. */
+static int find_directory(struct run *run)
+{
+    static char directory[4096];
+    ssize_t size = readlink("/proc/self/exe", directory, sizeof directory - 64);
+    if (size <= 0) {
+        return run_fail(run, EXIT_INTERNAL, "Cannot find my own executable: %s", strerror(errno));
+    }
+    directory[size] = '\0';
+    char *name = strrchr(directory, '/');
+    strcpy(name, "/restore-fetcher");
+    if (access(directory, X_OK) != 0) {
+        strcpy(name, "/../libexec/restore/restore-fetcher");
+    }
+    if (access(directory, X_OK) != 0) {
+        return run_fail(run, EXIT_INTERNAL,
+                        "The workers (restore-fetcher, ...) are neither beside %.*s nor in ../libexec",
+                        (int)(name - directory), directory);
+    }
+    *strrchr(directory, '/') = '\0';
+    run->directory = directory;
+    return 0;
+}
+
+static int parse_options(struct run *run)
+{
+    char error[600];
+    int result = options_parse(&run->options, error, sizeof error);
+    output_init(&(struct output_settings){run->options.log_format == LOG_JSON, run->options.log_level != 0});
+    return result == 0 ? 0 : run_fail(run, EXIT_USAGE, "%s", error);
+}
+
+static int prepare(struct run *run)
+{
+    prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL); /* the environment holds secrets until they are handed over */
+    prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL);
+    for (int i = 0; i < PROCESS_COUNT; i++) {
+        run->workers[i].log = -1;
+    }
+    if (parse_options(run) != 0 || make_run_id(run) != 0 || find_directory(run) != 0 || monitor_init(run) != 0) {
+        return -1;
+    }
+    find_own_container(run);
+    return create_data_pipes(run);
+}
+
+static int check_arguments(int count, char **arguments)
+{
+    if (count == 1) {
+        return -1;
+    }
+    if (count == 2 && (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0)) {
+        print_help();
+        return EXIT_RESTORED;
+    }
+    if (count == 2 && strcmp(arguments[1], "--version") == 0) {
+        output_result("restore %s\n", RESTORE_VERSION);
+        return EXIT_RESTORED;
+    }
+    say_error("Unknown argument '%s'. Everything is set by environment variables: restore --help", arguments[1]);
+    return EXIT_USAGE;
+}
+
+int main(int count, char **arguments)
+{
+    static struct run run;
+    setlocale(LC_CTYPE, "C.UTF-8");
+    int code = check_arguments(count, arguments);
+    if (code >= 0) {
+        return code;
+    }
+    if (prepare(&run) != 0) {
+        say_error("%s", run.failure.message);
+        return run.failure.code;
+    }
+    return run_phases(&run);
+}

@@ -1,0 +1,45 @@
+/* The options: read from the environment by the table in options.def. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum restore_mode { MODE_LATEST, MODE_SPECIFIC, MODE_LIST, MODE_VERIFY, MODE_RECOVER };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+/* Texts point into the environment, or are defaults; secrets are copies that options_wipe_secrets() wipes. */
+struct options {
+#define TEXT_OPTION(variable, member, fallback, flags, help) const char *member;
+#define BOOL_OPTION(variable, member, fallback, help) bool member;
+#define CHOICE_OPTION(variable, member, fallback, choices, help) unsigned member;
+#define SECONDS_OPTION(variable, member, fallback, help) uint64_t member;
+#define COUNT_OPTION(variable, member, fallback, help) uint64_t member;
+#define SIZE_OPTION(variable, member, fallback, help) uint64_t member;
+#include "options.def"
+#undef TEXT_OPTION
+#undef BOOL_OPTION
+#undef CHOICE_OPTION
+#undef SECONDS_OPTION
+#undef COUNT_OPTION
+#undef SIZE_OPTION
+};
+
+/*
+ * Parse the environment. Returns 0, or -1 with one line in `error` that names the variable, what is wrong and what to
+ * do. Every secret is moved out of the environment's memory, whatever the outcome.
+ */
+int options_parse(struct options *options, char *error, size_t error_size);
+
+/* Overwrite and free the secrets, once the fetcher has them. */
+void options_wipe_secrets(struct options *options);
+
+/* The table as text, for --help. */
+void options_help(FILE *out);
+
+/* "5GB", "500MiB", "1024": bytes. Returns 0, or -1. */
+int parse_size(const char *text, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,27 @@
+/* The process table: start reading here. One row a worker; nothing else knows how many there are. */
+#ifndef PROCTABLE_H
+#define PROCTABLE_H
+
+#include <stdbool.h>
+
+#include "messages.h"
+
+enum process { PROCESS_FETCHER, PROCESS_UNPACKER, PROCESS_AGENT, PROCESS_COUNT };
+
+/* Where a worker's bulk descriptors lead. */
+enum data_pipe { PIPE_NONE, PIPE_ARCHIVE, PIPE_STREAMS, PIPE_COUNT };
+
+struct process_rule {
+    const char *name;       /* as in the log */
+    const char *executable; /* beside the supervisor, or in libexec */
+    enum party party;
+    enum data_pipe data_in;
+    enum data_pipe data_out;
+    bool relays_stager; /* its channel carries the stager's conversation too */
+    const char *holds;
+    const char *never_has;
+};
+
+extern const struct process_rule process_table[PROCESS_COUNT];
+
+#endif

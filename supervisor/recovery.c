@@ -1,0 +1,292 @@
+/* Recovery of a run that did not end: undo before its commit point, clean up after it. */
+#include "recovery.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "monitor.h"
+#include "output.h"
+#include "spawn.h"
+#include "stack.h"
+#include "workers.h"
+
+#define LEFTOVERS_MAX 64
+#define NOTE_MAX (4 * 1024 * 1024)
+
+struct leftover {
+    char run[RUN_ID_SIZE + 64];
+    bool has_volume;
+    bool has_stager;
+};
+
+static int read_note(struct run *run, char **note)
+{
+    size_t size = 0;
+    *note = calloc(1, 1);
+    if (*note == NULL || TELL(run, PROCESS_AGENT, read_note) != 0) {
+        return -1;
+    }
+    for (;;) {
+        enum process from;
+        struct frame frame;
+        if (monitor_next(run, ENGINE_PATIENCE(run), &from, &frame) != 0) {
+            return -1;
+        }
+        if (frame.type == MESSAGE_note_end) {
+            return 0;
+        }
+        struct msg_note_part part;
+        if (frame.type != MESSAGE_note_part) {
+            return monitor_violation(run, from, "another message than those of a note");
+        }
+        if (monitor_decode(run, from, &frame, &part) != 0) {
+            return -1;
+        }
+        char *longer = size + part.text.size < NOTE_MAX ? realloc(*note, size + part.text.size + 1) : NULL;
+        if (longer == NULL) {
+            return run_fail(run, EXIT_INTERNAL, "The note of the earlier run is too long");
+        }
+        *note = longer;
+        memcpy(longer + size, part.text.data, part.text.size + 1);
+        size += part.text.size;
+    }
+}
+
+static struct container *container_by_id(struct run *run, const char *id)
+{
+    for (unsigned i = 0; i < run->plan.container_count; i++) {
+        if (strcmp(run->plan.containers[i].id, id) == 0) {
+            return &run->plan.containers[i];
+        }
+    }
+    return NULL;
+}
+
+static bool flag_of(const cJSON *item, const char *name)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, name)) != 0;
+}
+
+/* The containers' state from before the run, from its note. An empty note: nothing was stopped. */
+static void apply_note(struct run *run, const char *text)
+{
+    cJSON *note = cJSON_Parse(text);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(note, "containers"))
+    {
+        const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "id"));
+        const char *policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "restart"));
+        double retries = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(item, "retries"));
+        struct container *container = id == NULL ? NULL : container_by_id(run, id);
+        if (container == NULL || policy == NULL) {
+            continue;
+        }
+        container->was_running = flag_of(item, "running");
+        container->was_paused = flag_of(item, "paused");
+        container->was_healthy = flag_of(item, "healthy");
+        free(container->restart_policy);
+        container->restart_policy = strdup(policy);
+        container->restart_retries = retries > 0 ? (unsigned)retries : 0;
+    }
+    cJSON_Delete(note);
+}
+
+static bool runs_now(const struct container *container)
+{
+    return strcmp(container->state, "running") == 0 || strcmp(container->state, "restarting") == 0 ||
+           strcmp(container->state, "paused") == 0;
+}
+
+/* Before volumes are swapped back: nothing of the stack may run on them. */
+static int still_the_stack(struct run *run)
+{
+    cleanup_free bool *chosen = calloc(run->plan.container_count + 1, sizeof *chosen);
+    if (chosen == NULL) {
+        return run_fail(run, EXIT_INTERNAL, "Out of memory");
+    }
+    for (unsigned i = 0; i < run->plan.container_count; i++) {
+        const struct container *container = &run->plan.containers[i];
+        chosen[i] = runs_now(container) && !container->self && !container->oneoff;
+    }
+    static const struct action unpause = {ACTION_UNPAUSE, false, "unpause"};
+    cleanup_free bool *paused = calloc(run->plan.container_count + 1, sizeof *paused);
+    for (unsigned i = 0; paused != NULL && i < run->plan.container_count; i++) {
+        paused[i] = chosen[i] && strcmp(run->plan.containers[i].state, "paused") == 0;
+    }
+    if (paused == NULL || act_on(run, &unpause, paused) != 0) {
+        return -1;
+    }
+    return stop_containers(run, chosen);
+}
+
+/* Restart policies, running containers and pauses, as they were before the run. */
+static int restore_containers(struct run *run)
+{
+    static const struct action policies = {ACTION_SET_RESTART, true, "restore the restart policy of"};
+    static const struct action pause = {ACTION_PAUSE, false, "pause"};
+    unsigned count = run->plan.container_count;
+    cleanup_free bool *all = calloc(count + 1, sizeof *all);
+    cleanup_free bool *running = calloc(count + 1, sizeof *running);
+    cleanup_free bool *paused = calloc(count + 1, sizeof *paused);
+    cleanup_free bool *idle = calloc(count + 1, sizeof *idle);
+    if (all == NULL || running == NULL || paused == NULL || idle == NULL) {
+        return run_fail(run, EXIT_INTERNAL, "Out of memory");
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct container *container = &run->plan.containers[i];
+        bool ours = !container->self && !container->oneoff;
+        all[i] = ours;
+        running[i] = ours && container->was_running && strcmp(container->state, "paused") != 0;
+        paused[i] = ours && container->was_paused && strcmp(container->state, "paused") != 0;
+        idle[i] = ours && !container->was_running && runs_now(container);
+    }
+    if (act_on(run, &policies, all) != 0 || stop_containers(run, idle) != 0 || start_containers(run, running) != 0) {
+        return -1;
+    }
+    return act_on(run, &pause, paused);
+}
+
+/* Undo or complete by what the journal says, with the stager open. */
+static int end_by_journal(struct run *run, bool *touched)
+{
+    struct msg_journal journal;
+    struct msg_swapped swapped;
+    cleanup_free char *note = NULL;
+    if (TELL(run, PROCESS_AGENT, read_journal) != 0 || EXPECT(run, journal, ENGINE_PATIENCE(run), &journal) != 0 ||
+        read_note(run, &note) != 0 || list_stack(run, NULL) != 0) {
+        return -1;
+    }
+    *touched = note[0] != '\0';
+    apply_note(run, note);
+    if (journal.phase == JOURNAL_SWAPPING || journal.phase == JOURNAL_SWAPPED) {
+        say("Bringing back the former data");
+        if (still_the_stack(run) != 0 || list_stack(run, NULL) != 0) {
+            return -1;
+        }
+        apply_note(run, note);
+    }
+    if (journal.phase != JOURNAL_CONCLUDED && stager_step(run, MESSAGE_undo, &(struct msg_undo){}, &swapped) != 0) {
+        return -1;
+    }
+    return stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped);
+}
+
+/* Everything about one run: its data, its containers, then what it left in the Engine. */
+static int end_run(struct run *run, const struct leftover *leftover)
+{
+    struct msg_removed removed;
+    bool touched = false;
+    if (leftover->has_stager || leftover->has_volume) {
+        if (stager_open(run, leftover->run) != 0 || end_by_journal(run, &touched) != 0 || stager_close(run) != 0) {
+            return -1;
+        }
+    }
+    if (touched && restore_containers(run) != 0) {
+        return -1;
+    }
+    if (TELL(run, PROCESS_AGENT, remove_run, .run = text_of(leftover->run)) != 0) {
+        return -1;
+    }
+    return EXPECT(run, removed, ENGINE_PATIENCE(run), &removed);
+}
+
+static int list_leftovers(struct run *run, struct leftover *found, size_t *count)
+{
+    *count = 0;
+    if (TELL(run, PROCESS_AGENT, list_leftovers) != 0) {
+        return -1;
+    }
+    for (;;) {
+        enum process from;
+        struct frame frame;
+        struct msg_leftover leftover;
+        if (monitor_next(run, ENGINE_PATIENCE(run), &from, &frame) != 0) {
+            return -1;
+        }
+        if (frame.type == MESSAGE_leftovers_end) {
+            return 0;
+        }
+        if (frame.type != MESSAGE_leftover) {
+            return monitor_violation(run, from, "another message than those of leftovers");
+        }
+        if (monitor_decode(run, from, &frame, &leftover) != 0) {
+            return -1;
+        }
+        if (*count < LEFTOVERS_MAX) {
+            struct leftover *item = &found[(*count)++];
+            snprintf(item->run, sizeof item->run, "%s", leftover.run.data);
+            item->has_volume = leftover.has_volume != 0;
+            item->has_stager = leftover.has_stager != 0;
+        }
+    }
+}
+
+int recover_leftovers(struct run *run)
+{
+    static struct leftover found[LEFTOVERS_MAX];
+    size_t count;
+    if (list_leftovers(run, found, &count) != 0) {
+        return -1;
+    }
+    size_t ended = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(found[i].run, run->id) == 0) {
+            continue;
+        }
+        say("Run %s did not end: recovering", found[i].run);
+        if (end_run(run, &found[i]) != 0) {
+            run->failure.code = EXIT_RECOVERY;
+            return -1;
+        }
+        ended++;
+    }
+    if (run->options.mode == MODE_RECOVER) {
+        say(ended == 0 ? "Nothing to recover" : "Recovered");
+    }
+    return 0;
+}
+
+/* This run's own leftovers, found as a later run would find them. */
+static int end_own_run(struct run *run)
+{
+    static struct leftover found[LEFTOVERS_MAX];
+    size_t count;
+    if (agent_start(run) != 0) {
+        return -1;
+    }
+    struct msg_engine engine;
+    if (TELL(run, PROCESS_AGENT, ping) != 0 || EXPECT(run, engine, ENGINE_PATIENCE(run), &engine) != 0 ||
+        list_leftovers(run, found, &count) != 0) {
+        return -1;
+    }
+    struct leftover own = {0};
+    snprintf(own.run, sizeof own.run, "%s", run->id);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(found[i].run, run->id) == 0) {
+            own = found[i];
+        }
+    }
+    return end_run(run, &own);
+}
+
+int unwind_run(struct run *run)
+{
+    run->unwinding = true;
+    output_progress("");
+    if (!run->marks.locked) {
+        end_all_workers(run);
+        return 0;
+    }
+    struct failure cause = run->failure;
+    run->failure = (struct failure){0};
+    end_all_workers(run);
+    int result = end_own_run(run);
+    if (result != 0) {
+        say_error("Bringing back the former state failed: %s", run->failure.message);
+    }
+    end_all_workers(run);
+    run->failure = cause;
+    return result;
+}

@@ -1,0 +1,332 @@
+/*
+ * Phase 1: the environment, the workers, the Docker Engine, the lock, what earlier runs left, the stack and its
+ * targets, and the space where the bytes will go.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fetcher.h"
+#include "location.h"
+#include "monitor.h"
+#include "output.h"
+#include "phases.h"
+#include "recovery.h"
+#include "stack.h"
+#include "workers.h"
+
+static int check_project_name(struct run *run)
+{
+    const char *name = run->options.project_name;
+    bool valid = isalnum((unsigned char)name[0]);
+    for (const char *at = name; *at != '\0'; at++) {
+        valid = valid && (isalnum((unsigned char)*at) || *at == '_' || *at == '-');
+    }
+    if (!valid || strlen(name) > 100) {
+        return run_fail(run, EXIT_USAGE,
+                        "PROJECT_NAME: '%s' is not the name of a Compose project (letters, digits, _ and -)", name);
+    }
+    return 0;
+}
+
+static int check_sha256(struct run *run)
+{
+    const char *digest = run->options.backup_sha256;
+    if (digest != NULL && (strlen(digest) != 64 || strspn(digest, "0123456789abcdefABCDEF") != 64)) {
+        return run_fail(run, EXIT_USAGE, "BACKUP_SHA256: '%s' is not a SHA-256 in 64 hexadecimal digits", digest);
+    }
+    return 0;
+}
+
+static int check_options(struct run *run)
+{
+    const struct options *options = &run->options;
+    if (options->mode == MODE_SPECIFIC && options->backup_file == NULL) {
+        return run_fail(run, EXIT_USAGE, "RESTORE_MODE=specific requires BACKUP_FILE to be set");
+    }
+    return check_project_name(run) != 0 || check_sha256(run) != 0 ? -1 : location_parse(run);
+}
+
+static int greet_engine(struct run *run)
+{
+    struct msg_engine engine;
+    if (TELL(run, PROCESS_AGENT, ping) != 0 || EXPECT(run, engine, ENGINE_PATIENCE(run), &engine) != 0) {
+        return -1;
+    }
+    say("Docker Engine %s (API %s)", engine.version.data, engine.api_version.data);
+    return 0;
+}
+
+static int check_stack(struct run *run)
+{
+    for (unsigned i = 0; i < run->plan.container_count; i++) {
+        const struct container *container = &run->plan.containers[i];
+        if (container->swarm) {
+            return run_fail(
+                run, EXIT_DOCKER,
+                "Container '%s' belongs to a Swarm service, which would start it again while it is restored. "
+                "Scale the service to 0 and restore a Compose stack",
+                container->name);
+        }
+    }
+    if (run->plan.container_count == 0) {
+        say_warning("No containers found for project '%s'. Create the stack first (docker compose create), or check "
+                    "PROJECT_NAME",
+                    run->options.project_name);
+        return 0;
+    }
+    say("Found %u containers of project '%s'", run->plan.container_count, run->options.project_name);
+    return 0;
+}
+
+/* The answers to `target` and `database_target`: roots, then the end. */
+static int take_roots(struct run *run, struct stream *stream)
+{
+    for (;;) {
+        enum process from;
+        struct frame frame;
+        if (monitor_next(run, ENGINE_PATIENCE(run), &from, &frame) != 0) {
+            return -1;
+        }
+        if (frame.type == MESSAGE_target_root) {
+            struct msg_target_root root;
+            if (monitor_decode(run, from, &frame, &root) != 0) {
+                return -1;
+            }
+            struct root *planned = plan_root(&run->plan, (unsigned)root.mount, root.subpath.data, root.source.data);
+            if (planned == NULL ||
+                plan_add_destination(stream, planned->id, root.prefix.data, root.read_only != 0) != 0) {
+                return run_fail(run, EXIT_INTERNAL, "Out of memory while planning");
+            }
+            continue;
+        }
+        struct msg_target_end end;
+        if (frame.type != MESSAGE_target_end) {
+            return monitor_violation(run, from, "another message than those of a target");
+        }
+        if (monitor_decode(run, from, &frame, &end) != 0) {
+            return -1;
+        }
+        if (end.refusal.size > 0 && stream->refusal == NULL) {
+            stream->refusal = copy_text(end.refusal);
+        }
+        stream->layer = stream->layer || (end.covered == 0 && !is_database(stream->kind));
+        return 0;
+    }
+}
+
+static int plan_database(struct run *run, struct container *container, enum section_kind kind)
+{
+    if ((container->databases & 1U << kind) == 0) {
+        return 0;
+    }
+    if (plan_find_stream(&run->plan, kind, container->service, "") != NULL) {
+        return 0; /* one server of a scaled service is loaded, as one was dumped */
+    }
+    unsigned position = (unsigned)(container - run->plan.containers);
+    struct stream *stream = plan_stream(&run->plan, kind, container->service, "", position);
+    struct msg_database_info info;
+    if (stream == NULL) {
+        return run_fail(run, EXIT_INTERNAL, "Out of memory while planning");
+    }
+    if (TELL(run, PROCESS_AGENT, database_probe, .container = container->index, .kind = kind) != 0 ||
+        EXPECT(run, database_info, ENGINE_PATIENCE(run), &info) != 0) {
+        return -1;
+    }
+    stream->login = copy_text(info.login);
+    stream->version = copy_text(info.version);
+    stream->refusal = info.blocker.size > 0 ? copy_text(info.blocker) : NULL;
+    stream->was_running = container->was_running;
+    if (TELL(run, PROCESS_AGENT, database_target, .stream = stream->id, .container = container->index, .kind = kind) !=
+        0) {
+        return -1;
+    }
+    return take_roots(run, stream);
+}
+
+static int plan_volume(struct run *run, const struct volume_label *label)
+{
+    struct container *container = &run->plan.containers[label->container];
+    if (container->self || container->oneoff) {
+        return 0;
+    }
+    struct stream *stream = plan_stream(&run->plan, SECTION_VOLUME, container->service, label->name, label->container);
+    if (stream == NULL) {
+        return run_fail(run, EXIT_INTERNAL, "Out of memory while planning");
+    }
+    stream->path = stream->path == NULL ? strdup(label->path) : stream->path;
+    if (TELL(run, PROCESS_AGENT, target, .stream = stream->id, .container = container->index,
+             .label = text_of(label->name)) != 0) {
+        return -1;
+    }
+    return take_roots(run, stream);
+}
+
+static int plan_targets(struct run *run, const struct volume_labels *labels)
+{
+    for (size_t i = 0; i < labels->count; i++) {
+        if (plan_volume(run, &labels->items[i]) != 0) {
+            return -1;
+        }
+    }
+    for (unsigned i = 0; i < run->plan.container_count; i++) {
+        struct container *container = &run->plan.containers[i];
+        if (container->self || container->oneoff) {
+            continue;
+        }
+        if (plan_database(run, container, SECTION_POSTGRES) != 0 ||
+            plan_database(run, container, SECTION_MARIADB) != 0) {
+            return -1;
+        }
+    }
+    if (run->plan.stream_count > STREAMS_MAX) {
+        return run_fail(run, EXIT_USAGE, "The stack has %u targets; at most %d are supported", run->plan.stream_count,
+                        STREAMS_MAX);
+    }
+    return 0;
+}
+
+/* A stagers' probe of one root, into the plan. */
+static int keep_probe(struct run *run, const struct msg_probed *probed)
+{
+    if (probed->root >= run->plan.root_count) {
+        return monitor_violation(run, PROCESS_AGENT, "probe of a root that is not in the plan");
+    }
+    struct root *root = &run->plan.roots[probed->root];
+    root->probed = true;
+    root->device = probed->device;
+    root->inode = probed->inode;
+    root->free_bytes = probed->free_bytes;
+    root->entries = probed->entries;
+    root->uid = (uint32_t)probed->uid;
+    root->gid = (uint32_t)probed->gid;
+    root->database = (unsigned)probed->database;
+    if (probed->foreign.size > 0) {
+        say_warning("'%s' in %s is of no run that is known here: it is left alone", probed->foreign.data, root->source);
+    }
+    for (unsigned i = 0; i < run->plan.stream_count && probed->refusal.size > 0; i++) {
+        struct stream *stream = &run->plan.streams[i];
+        for (unsigned j = 0; j < stream->destination_count; j++) {
+            if (stream->destinations[j].root == root->id && stream->refusal == NULL) {
+                stream->refusal = copy_text(probed->refusal);
+            }
+        }
+    }
+    return 0;
+}
+
+static void find_same_roots(struct plan *plan)
+{
+    for (unsigned i = 0; i < plan->root_count; i++) {
+        for (unsigned j = 0; j < i && plan->roots[i].same_as < 0; j++) {
+            if (plan->roots[i].device == plan->roots[j].device && plan->roots[i].inode == plan->roots[j].inode &&
+                plan->roots[i].inode != 0) {
+                plan->roots[i].same_as = (int)j;
+            }
+        }
+    }
+}
+
+static int too_little_space(struct run *run, uint64_t needed, uint64_t available, const char *where)
+{
+    return run_fail(run, EXIT_SPACE, "Insufficient disk space. Required: %.10gGB, Available: %.1fGB (%s)",
+                    (double)(needed / 100000000) / 10, (double)(available / 100000000) / 10, where);
+}
+
+int check_space(struct run *run, uint64_t needed)
+{
+    for (unsigned i = 0; i < run->plan.root_count; i++) {
+        const struct root *root = &run->plan.roots[i];
+        if (root->probed && root->free_bytes < needed) {
+            return too_little_space(run, needed, root->free_bytes, root->source);
+        }
+    }
+    return run->run_volume_free < needed ? too_little_space(run, needed, run->run_volume_free, "the run's volume") : 0;
+}
+
+static int probe_targets(struct run *run)
+{
+    for (unsigned i = 0; i < run->plan.root_count; i++) {
+        const struct root *root = &run->plan.roots[i];
+        if (TELL(run, PROCESS_AGENT, stager_root, .root = root->id, .mount = root->mount,
+                 .subpath = text_of(root->subpath)) != 0) {
+            return -1;
+        }
+    }
+    if (TELL(run, PROCESS_AGENT, probe) != 0) {
+        return -1;
+    }
+    for (;;) {
+        enum process from;
+        struct frame frame;
+        if (monitor_next(run, ENGINE_PATIENCE(run), &from, &frame) != 0) {
+            return -1;
+        }
+        if (frame.type == MESSAGE_probed) {
+            struct msg_probed probed;
+            if (monitor_decode(run, from, &frame, &probed) != 0 || keep_probe(run, &probed) != 0) {
+                return -1;
+            }
+            continue;
+        }
+        struct msg_probe_end end;
+        if (frame.type != MESSAGE_probe_end) {
+            return monitor_violation(run, from, "another message than those of a probe");
+        }
+        if (monitor_decode(run, from, &frame, &end) != 0) {
+            return -1;
+        }
+        run->run_volume_free = end.run_volume_free;
+        find_same_roots(&run->plan);
+        return 0;
+    }
+}
+
+/* The run's volume and its stager, with the mounts of all targets. */
+static int prepare_stager(struct run *run)
+{
+    struct msg_prepared prepared;
+    run->marks.prepared = true; /* even a half-made one is removed */
+    if (TELL(run, PROCESS_AGENT, prepare, .run = text_of(run->id)) != 0 ||
+        EXPECT(run, prepared, ENGINE_PATIENCE(run), &prepared) != 0) {
+        return -1;
+    }
+    return stager_open(run, run->id) != 0 ? -1 : probe_targets(run);
+}
+
+static int prepare_engine(struct run *run)
+{
+    struct volume_labels labels = {0};
+    if (agent_start(run) != 0 || greet_engine(run) != 0 || take_lock(run) != 0 || recover_leftovers(run) != 0) {
+        return -1;
+    }
+    if (run->options.mode == MODE_RECOVER) {
+        return 0;
+    }
+    int result = list_stack(run, &labels);
+    if (result == 0) {
+        result = check_stack(run);
+    }
+    if (result == 0) {
+        result = plan_targets(run, &labels);
+    }
+    volume_labels_free(&labels);
+    if (result != 0 || run->plan.stream_count == 0) {
+        return result;
+    }
+    return prepare_stager(run) != 0 ? -1 : check_space(run, run->options.min_free_space);
+}
+
+int phase_validation(struct run *run)
+{
+    if (check_options(run) != 0) {
+        return -1;
+    }
+    bool list_only = run->options.mode == MODE_LIST && run->options.backup_file == NULL;
+    if (run->options.mode != MODE_RECOVER && fetcher_start(run) != 0) {
+        return -1;
+    }
+    options_wipe_secrets(&run->options);
+    return list_only ? 0 : prepare_engine(run);
+}
