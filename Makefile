@@ -8,7 +8,7 @@ VERSION = 0.1.0
 
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -Werror
 HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
-INCLUDES = -Iinclude -Ipolicies -Icommon
+INCLUDES = -Iinclude -Ipolicies -Icommon -I.
 CFLAGS = -O2 -g
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DRESTORE_VERSION='"$(VERSION)"' $(WARNINGS) $(HARDENING) $(INCLUDES) $(CFLAGS) -MMD -MP
 LINK = $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections
