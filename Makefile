@@ -31,12 +31,14 @@ $(BUILD)/bin/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.
 
 $(BUILD)/bin/restore-fetcher: $(call objects,workers/fetcher)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -lcurl -lcrypto -lexpat -lseccomp
+	$(LINK) -o $@ $^ -lcurl -lssl -lcrypto -lexpat -lseccomp
 
+# What the archive makes the static libraries allocate is counted by workers/unpacker/heap.c.
+COUNTED_HEAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup
 # libarchive's tar objects alone: its shared library draws in libxml2 and ICU.
 $(BUILD)/bin/restore-unpacker: $(call objects,workers/unpacker)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -Wl,-Bdynamic -lcrypto -lseccomp
+	$(LINK) $(COUNTED_HEAP) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -Wl,-Bdynamic -lcrypto -lseccomp
 
 $(BUILD)/bin/restore-docker-agent: $(call objects,workers/docker_agent)
 	@mkdir -p $(@D)

@@ -1,0 +1,140 @@
+/*
+ * restore-unpacker: takes the archive apart.
+ *
+ * Holds: nothing secret; with an encrypted archive, its key.
+ * Reads: the archive from FD_DATA_IN, wholly untrusted; frames of the supervisor from FD_CONTROL_IN.
+ * Must never have: network, files, a clock, memory from the kernel, other programs, the secrets of others. After its
+ * lock-down it can read two pipes, write three and end.
+ * A compromise yields: a process that can write bytes to those pipes. It can lie about the archive's contents, which
+ * whoever could plant such an archive could do as well.
+ */
+#include <signal.h>
+#include <unistd.h>
+
+#include "descriptors.h"
+#include "exit_codes.h"
+#include "heap.h"
+#include "ipc.h"
+#include "log.h"
+#include "sandbox.h"
+#include "unpack.h"
+#include "untar.h"
+
+static struct channel channel;
+
+static _Noreturn void end_with(int code, const char *why)
+{
+    log_error("%s", why);
+    _exit(code);
+}
+
+static _Noreturn void end_on(enum ipc_result result)
+{
+    if (result == IPC_EOF) {
+        _exit(EXIT_RESTORED); /* the supervisor needs no more of us */
+    }
+    end_with(EXIT_WORKER, result == IPC_VIOLATION ? channel.violation : "the pipe to the supervisor broke");
+}
+
+static void receive(struct frame *frame)
+{
+    enum ipc_result result = channel_receive(&channel, frame);
+    if (result != IPC_OK) {
+        end_on(result);
+    }
+}
+
+static void decode(const struct frame *frame, enum message_type type, void *message)
+{
+    enum ipc_result result = channel_decode(&channel, frame, type, message);
+    if (result != IPC_OK) {
+        end_on(result);
+    }
+}
+
+static struct unpacker *set_up(void)
+{
+    struct frame frame;
+    struct msg_unpacker_config config;
+    receive(&frame);
+    decode(&frame, MESSAGE_unpacker_config, &config);
+    const struct unpack_limits limits = {
+        .window_log_max = (unsigned)config.window_log_max,
+        .max_entries = config.max_entries,
+        .max_bytes = config.max_bytes,
+        .restore_devices = config.restore_devices != 0,
+    };
+    struct unpacker *unpacker = unpacker_new(&channel, &limits, FD_DATA_IN, FD_DATA_OUT);
+    if (unpacker == NULL || untar_warm_up() != 0) {
+        end_with(EXIT_INTERNAL, "cannot set up libarchive, zstd and libcrypto, or no address space for the window");
+    }
+    return unpacker;
+}
+
+static void lock_down(void)
+{
+    const struct sandbox_plan plan = {
+        .policy = &policy_unpacker,
+        .file_size_limit = 0,
+        .descriptor_limit = FD_FIRST_FREE,
+        .may_fork = false,
+    };
+    struct sandbox_report report;
+    if (heap_grow() != 0) {
+        end_with(EXIT_SANDBOX, "the heap cannot be grown before the lock-down");
+    }
+    if (sandbox_lock(&plan, &report) != 0) {
+        end_with(EXIT_SANDBOX, report.error);
+    }
+    enum ipc_result result = SEND(&channel, ready, .layers = report.layers, .missing = text_of(report.missing));
+    if (result != IPC_OK) {
+        end_on(result);
+    }
+}
+
+/*
+ * After a failed pass the rest of its archive lies in the pipe, where a next one would be expected: every other pass
+ * fails as the first did, until the supervisor ends the conversation.
+ */
+static void run(struct unpacker *unpacker, const struct frame *frame)
+{
+    static struct failure failure;
+    struct msg_unpack unpack;
+    decode(frame, MESSAGE_unpack, &unpack);
+    if (failure.code == 0 && unpacker_run(unpacker, &unpack, &failure) == 0) {
+        return;
+    }
+    enum ipc_result result = channel_fail(&channel, failure.code, "%s", failure.text);
+    if (result != IPC_OK) {
+        end_on(result);
+    }
+}
+
+static _Noreturn void serve(struct unpacker *unpacker)
+{
+    for (;;) {
+        struct frame frame;
+        receive(&frame);
+        if (frame.type == MESSAGE_unpack) {
+            run(unpacker, &frame);
+            continue;
+        }
+        struct msg_want want;
+        decode(&frame, MESSAGE_want, &want);
+        if (unpacker_want(unpacker, &want) != 0) {
+            end_with(EXIT_WORKER, "more sections wanted than there are streams");
+        }
+    }
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error to report, not an end without a word */
+    if (heap_prepare() != 0 || sandbox_close_from(FD_FIRST_FREE) != 0) {
+        end_with(EXIT_SANDBOX, "the heap or the descriptors cannot be prepared");
+    }
+    channel_init(&channel, FD_CONTROL_IN, FD_CONTROL_OUT, PARTY_UNPACKER, PARTY_SUPERVISOR);
+    struct unpacker *unpacker = set_up();
+    lock_down();
+    serve(unpacker);
+}
