@@ -60,12 +60,23 @@ static int report_holder(struct run *run, const struct msg_lock_held *held)
                     run->options.project_name, held->run.data, held->owner.data, when);
 }
 
-int take_lock(struct run *run)
+/*
+ * Whether a holder that is a process of this host is gone: another boot, or no process of that number and start time.
+ * Containers are judged by the docker-agent, who can see them.
+ */
+static bool holder_is_gone(const struct msg_lock_held *held, const char *boot_id)
 {
-    char owner[128];
-    char boot_id[64];
-    describe_owner(run, owner, sizeof owner);
-    read_boot_id(boot_id, sizeof boot_id);
+    long pid;
+    unsigned long long start;
+    if (held->stager_runs != 0 || sscanf(held->owner.data, "process:%ld:%llu", &pid, &start) != 2) {
+        return false;
+    }
+    return strcmp(held->boot_id.data, boot_id) != 0 || start_time(pid) != start;
+}
+
+/* One try. 1: held by a run that is gone, whose lock is broken now. */
+static int try_lock(struct run *run, const char *owner, const char *boot_id)
+{
     if (TELL(run, PROCESS_AGENT, lock, .run = text_of(run->id), .owner = text_of(owner), .boot_id = text_of(boot_id),
              .since = (uint64_t)time(NULL)) != 0) {
         return -1;
@@ -80,8 +91,33 @@ int take_lock(struct run *run)
         return 0;
     }
     struct msg_lock_held held;
+    struct msg_removed removed;
     if (frame.type != MESSAGE_lock_held) {
         return monitor_violation(run, from, "another message than those of a lock");
     }
-    return monitor_decode(run, from, &frame, &held) != 0 ? -1 : report_holder(run, &held);
+    if (monitor_decode(run, from, &frame, &held) != 0) {
+        return -1;
+    }
+    if (!holder_is_gone(&held, boot_id)) {
+        return report_holder(run, &held);
+    }
+    say("The lock of run %s is left over: its process is gone", held.run.data);
+    if (TELL(run, PROCESS_AGENT, break_lock, .run = held.run) != 0 ||
+        EXPECT(run, removed, ENGINE_PATIENCE(run), &removed) != 0) {
+        return -1;
+    }
+    return 1;
+}
+
+int take_lock(struct run *run)
+{
+    char owner[128];
+    char boot_id[64];
+    describe_owner(run, owner, sizeof owner);
+    read_boot_id(boot_id, sizeof boot_id);
+    int result = try_lock(run, owner, boot_id);
+    if (result == 1) {
+        result = try_lock(run, owner, boot_id);
+    }
+    return result == 0 ? 0 : -1;
 }

@@ -356,8 +356,9 @@ static int judge_user(struct run *run, const struct msg_mount_user *user, bool o
         }
         return run_fail(run, EXIT_DOCKER, "Container '%s' was started while its volume is restored", user->name.data);
     }
-    if (run->options.allow_shared_volumes) {
-        say_warning("Container '%s' of another project runs and uses a volume that is restored", user->name.data);
+    if (run->options.allow_shared_volumes || user->read_only != 0) {
+        say_warning("Container '%s' of another project runs and %s a volume that is restored", user->name.data,
+                    user->read_only != 0 ? "reads" : "uses");
         return 0;
     }
     return run_fail(run, EXIT_DOCKER,

@@ -288,7 +288,7 @@ static int prepare_stager(struct run *run)
 {
     struct msg_prepared prepared;
     run->marks.prepared = true; /* even a half-made one is removed */
-    if (TELL(run, PROCESS_AGENT, prepare, .run = text_of(run->id)) != 0 ||
+    if (TELL(run, PROCESS_AGENT, prepare, .run = text_of(run->id), .devices = run->options.devices) != 0 ||
         EXPECT(run, prepared, ENGINE_PATIENCE(run), &prepared) != 0) {
         return -1;
     }

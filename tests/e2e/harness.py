@@ -1,0 +1,207 @@
+"""What the end-to-end tests share: small stacks of plain containers, archives
+as the sidecar makes them, and runs of the shipped `restore` binary.
+
+A small stack is made with the docker client alone, so that a test shows every
+label and mount it needs; tests of databases use the whole stack of ../stack.
+"""
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "stack"))
+import stack  # noqa: E402
+import state  # noqa: E402
+
+RESTORE = ROOT / "build" / "bin" / "restore"
+IMAGE = "restore-test/base"
+DEADLINE = 240
+
+
+def unique(prefix="t"):
+    return f"{prefix}{uuid.uuid4().hex[:8]}"
+
+
+class Result:
+    """How a run of `restore` ended: exit code and what it printed."""
+
+    def __init__(self, code, out, err):
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def text(self):
+        return self.out + self.err
+
+    def __repr__(self):
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+def environment(project, store, **options):
+    """The environment of a run: nothing of the tests' own but PATH."""
+    values = {"PATH": os.environ["PATH"], "PROJECT_NAME": project, "S3_BUCKET_URL": str(store), "MIN_FREE_SPACE": "1MB"}
+    values.update({name: str(value) for name, value in options.items() if value is not None})
+    return values
+
+
+def restore(project, store, binary=RESTORE, deadline=DEADLINE, **options):
+    """Runs `restore` to its end."""
+    done = subprocess.run([str(binary)], env=environment(project, store, **options), stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=deadline, check=False)
+    return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def start_restore(project, store, **options):
+    """Starts `restore` and returns the process."""
+    return subprocess.Popen([str(RESTORE)], env=environment(project, store, **options), stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def backup_name(project, when="20260101-120000", identifier=None):
+    return f"backup_{project}_{when}_{identifier or uuid.uuid4()}.tar.zst"
+
+
+class Store:
+    """An embedded store: a directory of archives, used as file:///dir."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def __str__(self):
+        return f"file://{self.directory}"
+
+    def put(self, project, tree, when="20260101-120000", identifier=None):
+        """Packs a tree as the sidecar does and returns the object's name."""
+        name = backup_name(project, when, identifier)
+        tar = subprocess.run(["tar", "--owner=0", "--group=0", "--numeric-owner", "-C", str(tree), "-cf", "-",
+                              *sorted(os.listdir(tree))], stdout=subprocess.PIPE, check=True)
+        return self.put_bytes(name, compress(tar.stdout))
+
+    def put_bytes(self, name, content):
+        (self.directory / name).write_bytes(content)
+        return name
+
+
+def compress(data, *options):
+    return subprocess.run(["zstd", "-q", "-T0", "-c", *options], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+class MiniStack:
+    """A stack of containers made by hand, with Compose's labels."""
+
+    def __init__(self, project=None):
+        self.project = project or unique()
+        self.names = []
+        self.volumes = []
+
+    def volume(self, name):
+        full = f"{self.project}_{name}"
+        stack.docker("volume", "create", "--label", f"test={self.project}", full)
+        self.volumes.append(full)
+        return full
+
+    def path(self, volume):
+        """Where a volume's files are on the host."""
+        return pathlib.Path(stack.docker("volume", "inspect", "-f", "{{.Mountpoint}}", volume).strip())
+
+    def add(self, service, paths=None, mounts=(), number=1, start=False, image=IMAGE, command=("sleep", "infinity"),
+            options=(), project=None):
+        """Creates a container. paths: label name to path; mounts: (source, path[, mode])."""
+        name = f"{self.project}-{service}-{number}"
+        labels = {"com.docker.compose.project": project or self.project, "com.docker.compose.service": service,
+                  "com.docker.compose.container-number": str(number), "com.docker.compose.oneoff": "False"}
+        labels.update({f"backup.volume-path.{key}": value for key, value in (paths or {}).items()})
+        arguments = ["create", "--init", "--name", name]
+        for key, value in labels.items():
+            arguments += ["--label", f"{key}={value}"]
+        for mount in mounts:
+            arguments += ["-v", ":".join(str(part) for part in mount)]
+        stack.docker(*arguments, *options, image, *command)
+        self.names.append(name)
+        if start:
+            stack.docker("start", name)
+        return name
+
+    def states(self):
+        return {name: stack.docker("inspect", "-f", "{{.State.Status}}", name).strip() for name in self.names}
+
+    def remove(self):
+        subprocess.run(["docker", "rm", "-f", "-v", *self.names], capture_output=True, check=False)
+        subprocess.run(["docker", "volume", "rm", "-f", *self.volumes], capture_output=True, check=False)
+
+
+def write_tree(root, files):
+    """files: path to content; a path with a slash at its end is a directory."""
+    for path, content in files.items():
+        target = pathlib.Path(root) / path
+        if path.endswith("/"):
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return pathlib.Path(root)
+
+
+def read_tree(root):
+    """The same of what is there: every regular file's path and content, and empty directories."""
+    found = {}
+    for path in sorted(pathlib.Path(root).rglob("*")):
+        name = str(path.relative_to(root))
+        if path.is_symlink():
+            found[name] = f"-> {os.readlink(path)}"
+        elif path.is_file():
+            found[name] = path.read_bytes()
+        elif path.is_dir() and not any(path.iterdir()):
+            found[name + "/"] = b""
+    return found
+
+
+class Events:
+    """The Engine's container events between two moments."""
+
+    def __init__(self):
+        self.since = time.time()
+
+    def actions(self, project):
+        out = stack.docker("events", "--since", f"{self.since:.6f}", "--until", f"{time.time():.6f}", "--filter",
+                           "type=container", "--filter", f"label=com.docker.compose.project={project}", "--format",
+                           "{{json .}}")
+        return [json.loads(line)["status"].split(":")[0] for line in out.splitlines()]
+
+
+def leftovers(project):
+    """What a run may not leave behind: its containers, volumes and images."""
+    mark = f"restore-{project}"
+    containers = [name for name in stack.docker("ps", "-a", "--format", "{{.Names}}").split() if name.startswith(mark)]
+    volumes = [name for name in stack.docker("volume", "ls", "-q").split() if name.startswith(mark)]
+    return containers + volumes
+
+
+def staging_folders(*roots):
+    return [str(path) for root in roots for path in pathlib.Path(root).rglob(".restore-*")]
+
+
+def assert_untouched(project, roots, before, events):
+    """Nothing staged is left, nothing was stopped, the data is as before."""
+    assert leftovers(project) == []
+    assert staging_folders(*roots) == []
+    assert not {"stop", "kill", "die", "restart"} & set(events.actions(project))
+    assert [read_tree(root) for root in roots] == before
+
+
+def stamp(days_ago=0):
+    return (datetime.datetime.now() - datetime.timedelta(days=days_ago)).strftime("%Y%m%d-%H%M%S")
+
+
+def copy_program(folder):
+    """The binaries in a folder of their own, for tests that change one."""
+    shutil.copytree(RESTORE.parent, folder, dirs_exist_ok=True)
+    return pathlib.Path(folder) / "restore"
