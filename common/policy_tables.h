@@ -2,6 +2,7 @@
 #ifndef POLICY_TABLES_H
 #define POLICY_TABLES_H
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 

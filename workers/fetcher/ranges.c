@@ -1,0 +1,239 @@
+/* Downloads by ranges over several connections, delivered in order. */
+#include "ranges.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "exit_codes.h"
+#include "s3.h"
+
+enum { PARTS = NETWORK_HANDLES, PART_SIZE = S3_ARENA / PARTS };
+
+#define PROGRESS_MS 250
+
+/* A range of the object, in a ring in the order of delivery. */
+struct part {
+    struct download *download;
+    struct exchange exchange;
+    uint8_t *buffer; /* PART_SIZE */
+    size_t size;
+    size_t have;
+    size_t sent;
+    unsigned resumed; /* of the exchange, as far as counted */
+    bool counted;     /* that it is complete */
+};
+
+struct download {
+    struct s3 *s3;
+    const struct ranges_object *object;
+    const char *subject;
+    const char *url;
+    int out;
+    bool broken;    /* the reader closed the pipe */
+    bool pipe_full; /* at the last write */
+    bool was_full;  /* since the number of connections was last changed */
+    uint64_t asked; /* bytes that parts stand for */
+    uint64_t delivered;
+    uint64_t resumed;
+    unsigned connections; /* how many parts may be on their way at once */
+    unsigned head;        /* of the ring: the part that is delivered */
+    unsigned count;
+    int64_t next_report;
+    struct part parts[PARTS];
+};
+
+static struct part *part_at(struct download *download, unsigned index)
+{
+    return &download->parts[(download->head + index) % PARTS];
+}
+
+/* Returns how many bytes the pipe took. */
+static size_t give(struct download *download, const uint8_t *bytes, size_t size)
+{
+    size_t done = 0;
+    while (done < size && !download->broken) {
+        ssize_t put = write(download->out, bytes + done, size - done);
+        if (put >= 0) {
+            done += (size_t)put;
+        } else if (errno == EAGAIN) {
+            download->pipe_full = true;
+            download->was_full = true;
+            break;
+        } else if (errno != EINTR) {
+            download->broken = true;
+        }
+    }
+    download->delivered += done;
+    return done;
+}
+
+/* Body bytes of a part. Those of the first in the ring go straight into the pipe, as far as it takes them. */
+static int take_bytes(void *context, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    struct part *part = context;
+    struct download *download = part->download;
+    if (offset != part->have || size > part->size - part->have) {
+        return -1;
+    }
+    size_t direct = 0;
+    if (part == part_at(download, 0) && part->sent == part->have && !download->pipe_full) {
+        direct = give(download, bytes, size);
+        part->sent += direct;
+    }
+    memcpy(part->buffer + part->have + direct, bytes + direct, size - direct);
+    part->have += size;
+    return 0;
+}
+
+static void begin_part(struct download *download)
+{
+    unsigned slot = (download->head + download->count) % PARTS;
+    struct part *part = &download->parts[slot];
+    struct s3 *s3 = download->s3;
+    uint64_t left = download->object->size - download->asked;
+    part->download = download;
+    part->buffer = s3->arena + (size_t)slot * PART_SIZE;
+    part->size = left < PART_SIZE ? (size_t)left : PART_SIZE;
+    part->have = part->sent = 0;
+    part->resumed = 0;
+    part->counted = false;
+    struct request request = {.subject = download->subject,
+                              .url = download->url,
+                              .etag = download->object->etag,
+                              .ranged = true,
+                              .first = download->asked,
+                              .object_size = download->object->size,
+                              .size = part->size,
+                              .sink = take_bytes,
+                              .context = part};
+    exchange_begin(&part->exchange, s3, s3->network.handles[slot], &request);
+    download->asked += part->size;
+    download->count++;
+}
+
+static void begin_parts(struct download *download)
+{
+    unsigned on_their_way = 0;
+    for (unsigned i = 0; i < download->count; i++) {
+        on_their_way += part_at(download, i)->exchange.state != EXCHANGE_ENDED;
+    }
+    while (on_their_way < download->connections && download->count < PARTS &&
+           download->asked < download->object->size) {
+        begin_part(download);
+        on_their_way++;
+    }
+}
+
+/* As long as the reader waits for the network, one more connection for each part that came; fewer when asked to. */
+static void adapt(struct download *download, struct part *part)
+{
+    struct exchange *exchange = &part->exchange;
+    download->resumed += exchange->resumed - part->resumed;
+    part->resumed = exchange->resumed;
+    if (exchange->throttled) {
+        exchange->throttled = false;
+        download->connections = (download->connections + 1) / 2;
+    }
+    if (exchange->state == EXCHANGE_ENDED && !part->counted) {
+        part->counted = true;
+        download->connections += !download->was_full && download->connections < PARTS;
+        download->was_full = false;
+    }
+}
+
+static void deliver(struct download *download)
+{
+    download->pipe_full = false;
+    while (download->count > 0 && !download->pipe_full && !download->broken) {
+        struct part *part = part_at(download, 0);
+        part->sent += give(download, part->buffer + part->sent, part->have - part->sent);
+        if (part->sent < part->size) {
+            return;
+        }
+        if (part->exchange.state != EXCHANGE_ENDED) {
+            return; /* complete but for the end of the exchange, which the next turn brings */
+        }
+        download->head = (download->head + 1) % PARTS;
+        download->count--;
+    }
+}
+
+/* The outcome of the first part that failed, or OUTCOME_OK. */
+static enum outcome check(struct download *download, struct problem *problem)
+{
+    for (unsigned i = 0; i < download->count; i++) {
+        struct part *part = part_at(download, i);
+        adapt(download, part);
+        if (part->exchange.state == EXCHANGE_ENDED && part->exchange.outcome != OUTCOME_OK) {
+            *problem = part->exchange.problem;
+            return part->exchange.outcome;
+        }
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome turn(struct download *download)
+{
+    struct exchange *exchanges[PARTS];
+    for (unsigned i = 0; i < download->count; i++) {
+        exchanges[i] = &part_at(download, i)->exchange;
+    }
+    int writable = download->pipe_full ? download->out : -1;
+    return exchange_turn(download->s3, exchanges, download->count, writable, PROGRESS_MS);
+}
+
+static enum outcome report(struct download *download, ranges_progress progress, void *context, struct problem *problem)
+{
+    if (download->broken) {
+        return problem_set(problem, EXIT_INTERNAL, "%s: the reader of the download has gone", download->subject);
+    }
+    int64_t now = clock_ms();
+    if (now < download->next_report) {
+        return OUTCOME_OK;
+    }
+    download->next_report = now + PROGRESS_MS;
+    return progress(context, download->delivered) == 0 ? OUTCOME_OK : OUTCOME_INTERRUPTED;
+}
+
+static enum outcome run(struct download *download, ranges_progress progress, void *context, struct problem *problem)
+{
+    enum outcome outcome = OUTCOME_OK;
+    while (outcome == OUTCOME_OK && (download->count > 0 || download->asked < download->object->size)) {
+        begin_parts(download);
+        outcome = turn(download);
+        if (outcome == OUTCOME_OK) {
+            outcome = check(download, problem);
+        }
+        deliver(download);
+        if (outcome == OUTCOME_OK) {
+            outcome = report(download, progress, context, problem);
+        }
+    }
+    for (unsigned i = 0; i < download->count; i++) {
+        exchange_abort(&part_at(download, i)->exchange);
+    }
+    return outcome;
+}
+
+enum outcome ranges_get(struct s3 *s3, const struct ranges_object *object, int out, ranges_progress progress,
+                        void *context, uint64_t *resumed, struct problem *problem)
+{
+    static struct download download;
+    static char url[S3_URL_MAX];
+    char subject[S3_KEY_MAX + 32];
+    snprintf(subject, sizeof subject, "object '%s'", object->key);
+    if (s3->access_key_id[0] == '\0') {
+        return problem_set(problem, EXIT_USAGE, "S3: there are no credentials");
+    }
+    if (s3_object_url(&s3->location, object->key, object->version_id, url, sizeof url) != 0) {
+        return problem_set(problem, EXIT_USAGE, "S3: the name of the object is too long");
+    }
+    download =
+        (struct download){.s3 = s3, .object = object, .subject = subject, .url = url, .out = out, .connections = 1};
+    enum outcome outcome = run(&download, progress, context, problem);
+    *resumed = download.resumed;
+    return outcome == OUTCOME_MISSING ? OUTCOME_FAILED : outcome;
+}

@@ -1,0 +1,40 @@
+/* What the fetcher asks of S3: open, list, look, close. Downloads are in ranges.h. */
+#ifndef S3_H
+#define S3_H
+
+#include "exchange.h"
+#include "s3_list.h"
+
+enum { S3_ARENA = 16 << 20, S3_PAGE_MAX = 4 << 20 };
+
+struct s3_settings {
+    const char *endpoint;
+    const char *bucket;
+    const char *region; /* empty: us-east-1 */
+    enum s3_addressing addressing;
+    struct network_settings network;
+    unsigned attempts;
+    int interrupt_fd;
+};
+
+/* Everything that the lock-down forbids: name resolution, CA bundle, memory. Returns OUTCOME_OK or fills in problem. */
+enum outcome s3_open(struct s3 *s3, const struct s3_settings *settings, struct problem *problem);
+
+/* Copies the credentials. Returns OUTCOME_OK, or a problem where one cannot stand in a header. */
+enum outcome s3_set_credentials(struct s3 *s3, const char *access_key_id, const char *secret_access_key,
+                                const char *session_token, struct problem *problem);
+
+/*
+ * Calls `handler` for each object directly below folder (no slash after it) whose name begins with `name`.
+ * folder: without slashes at its ends, may be empty.
+ */
+enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, s3_listed_handler handler, void *context,
+                     struct problem *problem);
+
+/* Size, ETag, version and storage class of an object. OUTCOME_MISSING: there is none, and S3 itself says so. */
+enum outcome s3_head(struct s3 *s3, const char *key, struct answer *answer, struct problem *problem);
+
+/* Wipes the credentials and closes the connections. */
+void s3_close(struct s3 *s3);
+
+#endif
