@@ -1,12 +1,19 @@
 /*
- * Log lines of a worker: one write to FD_LOG each, `LEVEL text\n` with LEVEL one of E W I D, at most 4096 bytes so
+ * Log lines of a worker: one write to FD_LOG each, `LEVEL text\n` with LEVEL one of E W I D S, at most 4096 bytes so
  * that lines of several writers do not mix. The pipe does not block: a full one loses the line, never the run.
+ * S is the number of a system call that the sandbox refused; the supervisor gives its name.
  * The supervisor names the worker and escapes control bytes. Never log a secret.
  */
 #ifndef LOG_H
 #define LOG_H
 
-enum log_level { LOG_LEVEL_ERROR = 'E', LOG_LEVEL_WARNING = 'W', LOG_LEVEL_INFO = 'I', LOG_LEVEL_DEBUG = 'D' };
+enum log_level {
+    LOG_LEVEL_ERROR = 'E',
+    LOG_LEVEL_WARNING = 'W',
+    LOG_LEVEL_INFO = 'I',
+    LOG_LEVEL_DEBUG = 'D',
+    LOG_LEVEL_SYSCALL = 'S',
+};
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

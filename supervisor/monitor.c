@@ -37,6 +37,15 @@ int monitor_violation(struct run *run, enum process process, const char *reason)
                     reason == NULL ? "unreadable frame" : reason);
 }
 
+/* The number of a system call that a worker's sandbox refused, as a line with its name. */
+static void show_forbidden(const struct worker *worker, const char *number)
+{
+    char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, (int)strtol(number, NULL, 10));
+    output_line(LOG_LEVEL_ERROR, process_table[worker->process].name, "its sandbox refused the system call %s (%d)",
+                name == NULL ? "?" : name, (int)strtol(number, NULL, 10));
+    free(name);
+}
+
 /* Show the log lines that are complete; `everything`: the rest as well. */
 static void show_log(struct worker *worker, bool everything)
 {
@@ -51,7 +60,11 @@ static void show_log(struct worker *worker, bool everything)
         size_t size = (size_t)((newline == NULL ? end : newline) - start);
         enum log_level level = size > 1 && start[1] == ' ' ? (enum log_level)start[0] : LOG_LEVEL_ERROR;
         size_t skip = size > 1 && start[1] == ' ' ? 2 : 0;
-        output_line(level, process_table[worker->process].name, "%.*s", (int)(size - skip), start + skip);
+        if (level == LOG_LEVEL_SYSCALL) {
+            show_forbidden(worker, start + skip);
+        } else {
+            output_line(level, process_table[worker->process].name, "%.*s", (int)(size - skip), start + skip);
+        }
         start = newline == NULL ? end : newline + 1;
     }
     worker->log_size = (size_t)(end - start);
