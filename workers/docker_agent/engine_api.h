@@ -20,7 +20,7 @@
 struct engine {
     void *multi;           /* CURLM, made before the lock-down: it would need a socketpair later */
     char socket_path[108]; /* of the unix socket */
-    char api[8];           /* prefix of request paths, "/v1.41"; set by engine_negotiate() */
+    char api[16];          /* prefix of request paths, "/v1.41"; set by engine_negotiate() */
     unsigned minor;        /* negotiated API version 1.MINOR */
     unsigned timeout;      /* seconds for one request, unless a request says otherwise */
     char error[1024];      /* of the last call that returned -1 */

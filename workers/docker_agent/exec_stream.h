@@ -33,7 +33,8 @@ struct exec_stream;
 int exec_open(struct agent *agent, const struct container *container, const struct exec_request *request,
               struct exec_stream **out);
 
-/* Non-blocking; for poll alone. -1 once the stream has ended. */
+/* Non-blocking; for poll alone. -1 once the stream has ended. Call exec_read() once before the first poll: output that
+ * came with the Engine's answer is held already. */
 int exec_fd(const struct exec_stream *stream);
 
 /* Writes input: the bytes taken, 0 where it would block, -1 with errno (EPIPE: the process no longer reads). */
