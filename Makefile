@@ -57,12 +57,33 @@ $(UNITS:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(pats
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS_$*) -lcmocka
 
+units: $(UNITS:%=$(BUILD)/unit/%)
+
 check-unit: $(UNITS:%=$(BUILD)/unit/%)
 	@failed=0; for unit in $^; do $$unit || failed=1; done; exit $$failed
+
+# The stager itself stays behind: the docker-agent imports it as restore-stager.tar.
+WORKERS = $(filter-out restore restore-stager,$(BINARIES)) restore-stager.tar
+
+install: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/bin/restore
+	install -D -t $(DESTDIR)$(PREFIX)/libexec/restore $(WORKERS:%=$(BUILD)/bin/%)
+	chmod 644 $(DESTDIR)$(PREFIX)/libexec/restore/restore-stager.tar
+
+# Everything on real parts; installs and starts what it needs. TESTS: arguments for pytest.
+check:
+	tests/env/check.sh $(TESTS)
+
+image:
+	tests/env/image.sh
+
+demo:
+	tests/env/install.sh test
+	/usr/bin/python3 tests/demo/demo.py
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check-unit
+.PHONY: all clean check check-unit units install image demo

@@ -1,0 +1,120 @@
+"""Databases in the whole stack: a real PostgreSQL and a real MariaDB with an application connected."""
+import pytest
+
+import damage
+import fill
+import harness
+import make_backup
+import stack
+import state
+from harness import restore
+
+PROJECT = "e2edb"
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory):
+    """The stack is up, filled and backed up once; each test damages it in its own way."""
+    folder = tmp_path_factory.mktemp("databases")
+    stack.down(PROJECT)
+    stack.up(PROJECT)
+    fill.fill(PROJECT)
+    before = state.take(PROJECT)
+    make_backup.build_archive(PROJECT, folder)
+    yield harness.Store(folder), before
+    stack.down(PROJECT)
+
+
+def assert_identical(before):
+    differences = {name: lines for name, lines in state.compare(before, state.take(PROJECT)).items() if lines}
+    assert differences == {}
+
+
+def test_everything_is_back(backup):
+    store, before = backup
+    damage.damage(PROJECT)
+    events = harness.Events()
+    result = restore(PROJECT, store)
+    assert result.code == 0, result
+    assert_identical(before)
+    assert "die" in events.actions(PROJECT)
+    assert harness.leftovers(PROJECT) == []
+    stack.wait_healthy(PROJECT)
+
+
+def test_extras_are_kept_and_named(backup):
+    store, _ = backup
+    damage.damage(PROJECT, with_extras=True)
+    result = restore(PROJECT, store)
+    assert result.code == 0, result
+    database = stack.container(PROJECT, "db")
+    names = stack.psql(database, "postgres", "SELECT datname FROM pg_database")
+    extras = [line for line in result.out.splitlines() if "not in the" in line or "does not know" in line or "kept" in line]
+    assert extras, result
+    assert any(name in " ".join(extras) for name in names.split())
+
+
+def test_extras_are_dropped_where_asked(backup):
+    store, before = backup
+    damage.damage(PROJECT, with_extras=True)
+    result = restore(PROJECT, store, DB_EXTRAS="drop")
+    assert result.code == 0, result
+    assert_identical(before)
+
+
+def test_skip_stop_and_skip_start(backup):
+    store, before = backup
+    damage.damage(PROJECT)
+    stack.compose(PROJECT, "stop")
+    result = restore(PROJECT, store, SKIP_STOP="true", SKIP_START="true")
+    assert result.code == 0, result
+    states = {item.service: item.state["Status"] for item in stack.containers(PROJECT)}
+    assert set(states.values()) == {"exited"}
+    stack.compose(PROJECT, "start")
+    stack.wait_healthy(PROJECT)
+    assert_identical(before)
+
+
+def test_a_failing_load_is_undone(backup, tmp_path):
+    store, _ = backup
+    archive = next(store.directory.iterdir())
+    broken = harness.Store(tmp_path / "broken")
+    break_dump(archive, broken, tmp_path)
+    damage.damage(PROJECT)
+    before = state.take(PROJECT)
+    result = restore(PROJECT, broken)
+    assert result.code == 8, result
+    assert "Failed to restore PostgreSQL/MariaDB database" in result.err
+    assert "as they were before" in result.text
+    stack.wait_healthy(PROJECT)
+    differences = {name: lines for name, lines in state.compare(before, state.take(PROJECT)).items() if lines}
+    assert differences == {}
+    assert harness.leftovers(PROJECT) == []
+
+
+def break_dump(archive, store, tmp_path):
+    """The same backup with a statement in its PostgreSQL dump that fails late."""
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    stack.run(["tar", "-I", "zstd", "-xf", str(archive), "-C", str(folder)])
+    dump = folder / "db/database/pg_dumpall.sql"
+    text = dump.read_bytes()
+    end = b"--\n-- PostgreSQL database cluster dump complete"
+    assert end in text
+    dump.write_bytes(text.replace(end, b"SELECT 1/0;\n" + end))
+    store.put(PROJECT, folder)
+
+
+def test_wrong_database_password_after_the_restore_is_named(backup, tmp_path):
+    """The dump brings back another password than the stack is configured with."""
+    store, _ = backup
+    database = stack.container(PROJECT, "db")
+    old = tmp_path / "old"
+    old.mkdir()
+    stack.psql(database, "postgres", "ALTER ROLE \"stack-admin\" PASSWORD 'another'")
+    make_backup.build_archive(PROJECT, old)
+    result = restore(PROJECT, harness.Store(old))
+    assert result.code == 10, result
+    assert "password" in result.err
+    assert restore(PROJECT, store).code == 0
+
