@@ -1,0 +1,79 @@
+"""Watching the processes of a running restore by way of /proc."""
+import pathlib
+import threading
+import time
+
+NAMES = {"restore": "restore", "restore-fetcher": "fetcher", "restore-unpacker": "unpacker",
+         "restore-docker-": "docker-agent", "restore-stager": "stager"}
+
+
+def _read(pid, name):
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _status(pid):
+    return dict(line.split(":\t", 1) for line in _read(pid, "status").decode(errors="replace").splitlines() if ":\t" in line)
+
+
+def ours():
+    """Every process of the product that runs now: pid to name."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            name = _read(entry.name, "comm").decode(errors="replace").strip()
+            if name in NAMES:
+                found[int(entry.name)] = NAMES[name]
+    return found
+
+
+class Watch(threading.Thread):
+    """Looks at all processes a few hundred times a second until stopped."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peak_kib = {}     # pid: (name, VmHWM)
+        self.confinement = {}  # name: set of (Seccomp, NoNewPrivs)
+        self.command_lines = set()
+        self.environments = {}  # name: longest environ seen
+        self.descriptors = {}   # name: set of descriptor numbers
+        self._stop = threading.Event()
+
+    def look(self):
+        for pid, name in ours().items():
+            status = _status(pid)
+            if "VmHWM" not in status:
+                continue
+            self.peak_kib[pid] = (name, int(status["VmHWM"].split()[0]))
+            self.confinement.setdefault(name, set()).add((status.get("Seccomp"), status.get("NoNewPrivs")))
+            self.command_lines.add(_read(pid, "cmdline"))
+            content = _read(pid, "environ")
+            if len(content) > len(self.environments.get(name, b"")):
+                self.environments[name] = content
+            try:
+                numbers = {int(entry.name) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+                self.descriptors.setdefault(name, set()).update(numbers)
+            except OSError:
+                pass
+
+    def run(self):
+        while not self._stop.is_set():
+            self.look()
+            time.sleep(0.003)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self.join()
+
+    def total_mib(self):
+        """The sum of every kind's largest peak: more than was ever used at one moment."""
+        peaks = {}
+        for name, kib in self.peak_kib.values():
+            peaks[name] = max(kib, peaks.get(name, 0))
+        return sum(peaks.values()) / 1024, {name: round(kib / 1024, 1) for name, kib in peaks.items()}

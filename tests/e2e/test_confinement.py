@@ -1,0 +1,87 @@
+"""What each process links, holds and is confined by, seen from outside while the shipped binaries restore."""
+import subprocess
+
+import harness
+import pytest
+from harness import restore, write_tree
+from processes import Watch
+
+WORKERS = ("restore-fetcher", "restore-unpacker", "restore-docker-agent")
+
+
+def libraries(binary):
+    done = subprocess.run(["ldd", harness.RESTORE.parent / binary], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_libraries():
+    unpacker = libraries("restore-unpacker")
+    for name in ("libcurl", "libssl", "expat", "cjson", "libxml2", "libicu"):
+        assert name not in unpacker
+    fetcher = libraries("restore-fetcher")
+    assert "libcurl" in fetcher and "libarchive" not in fetcher and "cjson" not in fetcher
+    supervisor = libraries("restore")
+    for name in ("libcurl", "libarchive", "libzstd", "libssl"):
+        assert name not in supervisor
+    assert "statically linked" in libraries("restore-stager")
+
+
+def test_only_the_agent_has_code_for_the_socket():
+    for binary in ("restore", "restore-fetcher", "restore-unpacker", "restore-stager"):
+        content = (harness.RESTORE.parent / binary).read_bytes()
+        assert b"/containers/" not in content or binary == "restore", binary
+        assert b"/exec/" not in content, binary
+        assert b"UNIX_SOCKET" not in content, binary
+    symbols = subprocess.run(["nm", "-D", harness.RESTORE], capture_output=True, text=True, check=True).stdout
+    assert " connect" not in symbols and " socket" not in symbols
+
+
+def test_hardening_of_the_binaries():
+    for binary in ("restore", *WORKERS):
+        headers = subprocess.run(["readelf", "-lWd", harness.RESTORE.parent / binary], capture_output=True, text=True,
+                                 check=True).stdout
+        assert "GNU_RELRO" in headers and "BIND_NOW" in headers and "PIE" in headers
+        assert not any("GNU_STACK" in line and "RWE" in line for line in headers.splitlines())
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """One restore of 256 MiB, watched."""
+    mini = harness.MiniStack()
+    folder = tmp_path_factory.mktemp("watched")
+    store = harness.Store(folder / "store")
+    volume = mini.volume("data")
+    mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")], start=True)
+    data = write_tree(folder / "tree", {"app/volumes/data/small": "x"}) / "app/volumes/data"
+    for index in range(16):
+        subprocess.run(["dd", "if=/dev/urandom", f"of={data}/big{index}", "bs=1M", "count=16", "status=none"], check=True)
+    store.put(mini.project, folder / "tree")
+    with Watch() as watch:
+        result = restore(mini.project, store)
+    yield watch, result
+    mini.remove()
+
+
+def test_every_worker_is_filtered(watched):
+    watch, result = watched
+    assert result.code == 0, result
+    assert set(watch.confinement) == {"restore", "fetcher", "unpacker", "docker-agent", "stager"}
+    for name in ("fetcher", "unpacker", "docker-agent"):
+        assert ("2", "1") in watch.confinement[name], name
+
+
+def test_workers_inherit_exactly_their_descriptors(watched):
+    watch, _ = watched
+    assert watch.descriptors["unpacker"] == set(range(7))
+
+
+def test_workers_have_no_environment(watched):
+    watch, _ = watched
+    for name in ("fetcher", "unpacker", "docker-agent"):
+        assert watch.environments.get(name, b"") == b"", name
+
+
+def test_memory_of_all_processes(watched):
+    watch, _ = watched
+    total, parts = watch.total_mib()
+    assert total < 96, parts
