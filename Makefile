@@ -19,7 +19,7 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c)) $(COMMON:%=$(BUI
 BINARIES = restore restore-fetcher restore-unpacker restore-docker-agent restore-stager
 PROGRAMS = $(BINARIES:%=$(BUILD)/bin/%)
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -48,6 +48,10 @@ $(BUILD)/bin/restore-docker-agent: $(call objects,workers/docker_agent)
 $(BUILD)/bin/restore-stager: $(call objects,workers/stager)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections -o $@ $^ -larchive -lacl -lattr -lseccomp
+
+# The image that the docker-agent imports: the same bytes for the same stager.
+$(BUILD)/bin/restore-stager.tar: $(BUILD)/bin/restore-stager
+	tar --format=ustar --owner=0 --group=0 --numeric-owner --mode=755 --mtime=@0 --sort=name -C $(@D) -cf $@ $(<F)
 
 include tests/unit/units.mk
 UNITS = $(patsubst UNIT_%,%,$(filter UNIT_%,$(.VARIABLES)))

@@ -20,6 +20,7 @@
 #define CONNECT_TIMEOUT 10L
 #define FIRST_CAPACITY 4096
 #define POLL_MS 1000
+#define BULK_BUFFER (256L * 1024)
 
 /* One transfer in the making. */
 struct transfer {
@@ -66,6 +67,26 @@ static void wiping_free(void *memory)
     free(memory);
 }
 
+/* Memory of cJSON, counted: an answer made to blow up ends in an error instead of in a call for more heap, which the
+ * sandbox would answer with a kill. */
+static size_t json_used;
+
+static void *json_malloc(size_t size)
+{
+    if (json_used > ENGINE_JSON_MAX || size > ENGINE_JSON_MAX - json_used) {
+        return NULL;
+    }
+    void *memory = malloc(size);
+    json_used += malloc_usable_size(memory);
+    return memory;
+}
+
+static void json_free(void *memory)
+{
+    json_used -= malloc_usable_size(memory);
+    wiping_free(memory);
+}
+
 static void *wiping_realloc(void *memory, size_t size)
 {
     size_t old = malloc_usable_size(memory);
@@ -87,7 +108,7 @@ int engine_init(struct engine *engine, const char *socket_path, unsigned timeout
         return engine_error(engine, EXIT_USAGE, "Docker socket: the path %.200s is too long", socket_path);
     }
     memcpy(engine->socket_path, socket_path, strlen(socket_path) + 1);
-    cJSON_InitHooks(&(cJSON_Hooks){malloc, wiping_free});
+    cJSON_InitHooks(&(cJSON_Hooks){json_malloc, json_free});
     if (curl_global_init_mem(CURL_GLOBAL_NOTHING, malloc, wiping_free, wiping_realloc, strdup, calloc) != CURLE_OK) {
         return engine_error(engine, EXIT_INTERNAL, "libcurl cannot be initialised");
     }
@@ -227,6 +248,8 @@ static void set_deadline(struct transfer *transfer)
         curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT, seconds);
         return;
     }
+    curl_easy_setopt(transfer->easy, CURLOPT_BUFFERSIZE, BULK_BUFFER);
+    curl_easy_setopt(transfer->easy, CURLOPT_UPLOAD_BUFFERSIZE, BULK_BUFFER);
     curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_TIME, seconds);
 }
@@ -253,8 +276,6 @@ static int transfer_init(struct transfer *transfer, struct engine *engine, const
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
@@ -362,7 +383,7 @@ static int parse_answer(struct transfer *transfer, cJSON **answer)
     }
     *answer = cJSON_ParseWithLength((const char *)transfer->answer, transfer->answer_size);
     if (*answer == NULL) {
-        return engine_error(transfer->engine, EXIT_DOCKER, "%s: the Docker Engine's answer is no JSON",
+        return engine_error(transfer->engine, EXIT_DOCKER, "%s: the Docker Engine's answer is no JSON, or too long",
                             transfer->request->what);
     }
     return 0;

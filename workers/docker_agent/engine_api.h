@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define ENGINE_ANSWER_MAX (16 * 1024 * 1024)
+#define ENGINE_ANSWER_MAX (8 * 1024 * 1024) /* of one answer, as it comes */
+#define ENGINE_JSON_MAX (64 * 1024 * 1024)  /* of all JSON that is held, parsed */
 #define ENGINE_API_MINIMUM_MINOR 41
 
 struct engine {

@@ -40,6 +40,7 @@ static verb *const verbs[MESSAGE_COUNT] = {
     [MESSAGE_database_probe] = databases_handle,
     [MESSAGE_database_ready] = databases_handle,
     [MESSAGE_database_name] = databases_handle,
+    [MESSAGE_database_role] = databases_handle,
     [MESSAGE_database_prepare] = databases_handle,
     [MESSAGE_load] = databases_handle,
     [MESSAGE_load_run] = databases_handle,
