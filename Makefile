@@ -34,7 +34,7 @@ $(BUILD)/bin/restore-fetcher: $(call objects,workers/fetcher)
 	$(LINK) -o $@ $^ -lcurl -lssl -lcrypto -lexpat -lseccomp
 
 # What the archive makes the static libraries allocate is counted by workers/unpacker/heap.c.
-COUNTED_HEAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup
+COUNTED_HEAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup,--wrap=__archive_errx
 # libarchive's tar objects alone: its shared library draws in libxml2 and ICU.
 $(BUILD)/bin/restore-unpacker: $(call objects,workers/unpacker)
 	@mkdir -p $(@D)
@@ -67,12 +67,13 @@ check-unit: $(UNITS:%=$(BUILD)/unit/%)
 	@failed=0; for unit in $^; do $$unit || failed=1; done; exit $$failed
 
 # The stager itself stays behind: the docker-agent imports it as restore-stager.tar.
-WORKERS = $(filter-out restore restore-stager,$(BINARIES)) restore-stager.tar
+WORKERS = $(filter-out %/restore %/restore-stager,$(PROGRAMS))
+LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/restore
 
 install: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/bin/restore
-	install -D -t $(DESTDIR)$(PREFIX)/libexec/restore $(WORKERS:%=$(BUILD)/bin/%)
-	chmod 644 $(DESTDIR)$(PREFIX)/libexec/restore/restore-stager.tar
+	install -D -t $(LIBEXEC) $(WORKERS)
+	install -D -m 644 -t $(LIBEXEC) $(BUILD)/bin/restore-stager.tar
 
 # Everything on real parts; installs and starts what it needs. TESTS: arguments for pytest.
 check:

@@ -76,7 +76,7 @@ static void lock_down(void)
     const struct sandbox_plan plan = {
         .policy = &policy_unpacker,
         .file_size_limit = 0,
-        .descriptor_limit = FD_FIRST_FREE,
+        .descriptor_limit = FD_FIRST_FREE + 1, /* the lock-down itself opens one */
         .may_fork = false,
     };
     struct sandbox_report report;
@@ -92,21 +92,26 @@ static void lock_down(void)
     }
 }
 
+static struct failure failure; /* of the pass that failed, if one did */
+
+static void tell_failure(void)
+{
+    enum ipc_result result = channel_fail(&channel, failure.code, "%s", failure.text);
+    if (result != IPC_OK) {
+        end_on(result);
+    }
+}
+
 /*
  * After a failed pass the rest of its archive lies in the pipe, where a next one would be expected: every other pass
  * fails as the first did, until the supervisor ends the conversation.
  */
 static void run(struct unpacker *unpacker, const struct frame *frame)
 {
-    static struct failure failure;
     struct msg_unpack unpack;
     decode(frame, MESSAGE_unpack, &unpack);
-    if (failure.code == 0 && unpacker_run(unpacker, &unpack, &failure) == 0) {
-        return;
-    }
-    enum ipc_result result = channel_fail(&channel, failure.code, "%s", failure.text);
-    if (result != IPC_OK) {
-        end_on(result);
+    if (failure.code != 0 || unpacker_run(unpacker, &unpack, &failure) != 0) {
+        tell_failure();
     }
 }
 
@@ -124,6 +129,24 @@ static _Noreturn void serve(struct unpacker *unpacker)
         if (unpacker_want(unpacker, &want) != 0) {
             end_with(EXIT_WORKER, "more sections wanted than there are streams");
         }
+    }
+}
+
+/*
+ * libarchive ends the process in places where it has no memory (the linker sends those here): past the budget of
+ * heap.c that is the archive's doing, and the supervisor hears it.
+ */
+_Noreturn void __wrap___archive_errx(int code, const char *text);
+
+_Noreturn void __wrap___archive_errx(int code, const char *text)
+{
+    (void)code;
+    fail_integrity(&failure, "an entry's headers need more memory than is given to them (%s)", text);
+    tell_failure();
+    for (;;) {
+        struct frame frame;
+        receive(&frame);
+        tell_failure();
     }
 }
 

@@ -176,12 +176,13 @@ static void copy_acl(struct archive_entry *to, struct archive_entry *from, unsig
     }
 }
 
+/* Where libarchive finds that a map has no hole it frees it on reset, and the cursor is stale: hence the count. */
 static void copy_sparse(struct archive_entry *to, struct archive_entry *from)
 {
     int64_t offset = 0;
     int64_t length = 0;
-    archive_entry_sparse_reset(from);
-    while (archive_entry_sparse_next(from, &offset, &length) == ARCHIVE_OK) {
+    for (int blocks = archive_entry_sparse_reset(from); blocks > 0; blocks--) {
+        archive_entry_sparse_next(from, &offset, &length);
         archive_entry_sparse_add_entry(to, offset, length);
     }
 }
@@ -274,6 +275,11 @@ int tar_writer_data(struct tar_writer *writer, const void *data, size_t size, in
 
 int tar_writer_end(struct tar_writer *writer)
 {
+    /* A hole at the end is passed like the others: only with contents libarchive writes the map that it announced. */
+    if (archive_entry_sparse_count(writer->entry) > 0 &&
+        tar_writer_data(writer, writer->zeros, 0, archive_entry_size(writer->entry)) != 0) {
+        return -1;
+    }
     return archive_write_finish_entry(writer->current) == ARCHIVE_OK ? 0 : -1;
 }
 

@@ -15,6 +15,7 @@
 #include "exit_codes.h"
 
 #define BLOCK 512
+#define SPARSE_BLOCKS_MAX 65536 /* in one file's map; each takes memory several times over */
 
 struct untar {
     struct archive *archive;
@@ -56,13 +57,13 @@ static struct archive *open_tar(void)
 static const char *error_of(struct archive *archive)
 {
     const char *text = archive_error_string(archive);
-    return text == NULL ? "no tar" : text;
+    return text == NULL ? "what should be a header is none" : text;
 }
 
 static int fail_here(struct untar *untar)
 {
-    return fail_integrity(untar->failure, "tar, at byte %lld of it: %s",
-                          (long long)archive_read_header_position(untar->archive), error_of(untar->archive));
+    return fail_integrity(untar->failure, "tar, near byte %lld of it: %s",
+                          (long long)archive_filter_bytes(untar->archive, 0), error_of(untar->archive));
 }
 
 struct untar *untar_new(struct zstd_reader *reader, struct untar_watch watch, struct failure *failure)
@@ -115,8 +116,13 @@ int untar_next(struct untar *untar, struct archive_entry **entry)
     if (result == ARCHIVE_EOF) {
         return 0;
     }
-    bool sound = result == ARCHIVE_OK || (result == ARCHIVE_WARN && is_name_kept_as_bytes(untar->archive));
-    return sound ? 1 : fail_here(untar);
+    if (result != ARCHIVE_OK && (result != ARCHIVE_WARN || !is_name_kept_as_bytes(untar->archive))) {
+        return fail_here(untar);
+    }
+    if (archive_entry_sparse_count(untar->entry) > SPARSE_BLOCKS_MAX) {
+        return fail_integrity(untar->failure, "a sparse file's map has more than %d blocks", SPARSE_BLOCKS_MAX);
+    }
+    return 1;
 }
 
 /* Bytes that the entry's contents have: all of it, or what the sparse map lists. */
