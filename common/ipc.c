@@ -17,6 +17,7 @@ void channel_init(struct channel *channel, int in, int out, enum party self, enu
     channel->out = out;
     channel->direct = (struct conversation){self, peer, STATE_STARTING};
     channel->relayed = (struct conversation){self, self, STATE_STARTING};
+    channel->many_speak = false;
     channel->violation = NULL;
     channel->have = 0;
 }
@@ -24,6 +25,11 @@ void channel_init(struct channel *channel, int in, int out, enum party self, enu
 void channel_relay(struct channel *channel, enum party near, enum party far)
 {
     channel->relayed = (struct conversation){near, far, STATE_STARTING};
+}
+
+void channel_hear_many(struct channel *channel)
+{
+    channel->many_speak = true;
 }
 
 static bool party_matches(enum party declared, enum party actual)
@@ -100,7 +106,8 @@ enum ipc_result channel_send(struct channel *channel, enum message_type type, co
         channel->violation = "field beyond its bound";
         return IPC_VIOLATION;
     }
-    channel->violation = conversation_advance(conversation, conversation->near, conversation->far, type);
+    enum party far = channel->many_speak ? rule->receiver : conversation->far;
+    channel->violation = conversation_advance(conversation, conversation->near, far, type);
     if (channel->violation != NULL) {
         return IPC_VIOLATION;
     }
@@ -156,13 +163,15 @@ enum ipc_result channel_receive(struct channel *channel, struct frame *frame)
         return result;
     }
     channel->have = 0;
-    struct conversation *conversation = conversation_of(channel, message_rule(header.type), false);
-    channel->violation = conversation_advance(conversation, conversation->far, conversation->near, header.type);
+    const struct message_rule *rule = message_rule(header.type);
+    struct conversation *conversation = conversation_of(channel, rule, false);
+    enum party far = channel->many_speak ? rule->sender : conversation->far;
+    channel->violation = conversation_advance(conversation, far, conversation->near, header.type);
     if (channel->violation != NULL) {
         return IPC_VIOLATION;
     }
-    *frame = (struct frame){(enum message_type)header.type, channel->frame + FRAME_HEADER_SIZE, header.length,
-                            conversation->far, conversation->near};
+    *frame = (struct frame){(enum message_type)header.type, channel->frame + FRAME_HEADER_SIZE, header.length, far,
+                            conversation->near};
     return IPC_OK;
 }
 

@@ -3,8 +3,11 @@
 #define POLICY_TABLES_H
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "descriptors.h"
 

@@ -22,6 +22,7 @@ struct channel {
     int out;
     struct conversation direct;
     struct conversation relayed;   /* near == far: there is none */
+    bool many_speak;               /* several parties speak through the peer, see channel_hear_many() */
     const char *violation;         /* reason, once IPC_VIOLATION was returned */
     size_t have;                   /* bytes of the frame being received */
     uint8_t frame[DATA_FRAME_MAX]; /* the frame received last: header and payload */
@@ -49,6 +50,12 @@ void channel_init(struct channel *channel, int in, int out, enum party self, enu
 
 /* Let the channel carry a second conversation, starting anew (state STARTING). */
 void channel_relay(struct channel *channel, enum party near, enum party far);
+
+/*
+ * The stager's end: supervisor, unpacker and docker-agent all speak through one peer, in one conversation with one
+ * state; frames come from, and go to, whom the message table names.
+ */
+void channel_hear_many(struct channel *channel);
 
 /* Encode and write a whole control frame. `message`: a struct msg_NAME. Blocks, or polls where `out` is non-blocking.
  */

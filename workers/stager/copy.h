@@ -1,0 +1,15 @@
+/* The cold copy of a stopped server's data directory, for undo: with owners, modes, times, attributes, hard links. */
+#ifndef COPY_H
+#define COPY_H
+
+#include "area.h"
+#include "swap.h"
+
+/*
+ * Copy the area into its .restore-RUN/old, sharing blocks where the file system can; on disk and in the journal when
+ * this returns 0. What leads out of the directory (absolute symlinks: tablespaces, moved databases) cannot be undone
+ * this way and is refused. -1: problem.
+ */
+int copy_area(struct areas *areas, struct area *area, struct swap_counts *counts, struct problem *problem);
+
+#endif

@@ -1,0 +1,618 @@
+/* The streams of one `stage`: where they go, what reads them, and what has to be on disk at the end. */
+#include "stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "late.h"
+#include "spool.h"
+#include "tar.h"
+
+#define SPACE_EVERY (4U << 20)     /* bytes between two looks at free space */
+#define PROGRESS_EVERY (16U << 20) /* bytes between two `staging` */
+#define INODES_RESERVE 256
+
+static struct stream *new_stream(struct stage *stage, unsigned number)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream != NULL) {
+        stream->number = number;
+        stream->stage = stage;
+        stream->spool_fd = -1;
+        stream->staged_parent = -1;
+        stream->live_parent.fd = -1;
+        stage->streams[number] = stream;
+    }
+    return stream;
+}
+
+static int add_mapping(struct stream *stream, unsigned root, const char *prefix, struct problem *problem)
+{
+    struct mapping *grown = realloc(stream->mappings, (stream->mapping_count + 1) * sizeof *grown);
+    char *copy = strdup(prefix);
+    if (grown == NULL || copy == NULL) {
+        free(copy);
+        return problem_errno(problem, "cannot plan", prefix);
+    }
+    stream->mappings = grown;
+    grown[stream->mapping_count++] = (struct mapping){.root = root, .prefix = copy, .live_fd = -1, .new_fd = -1};
+    return 0;
+}
+
+int stage_declare(struct stage *stage, const struct msg_stager_stream *message)
+{
+    struct stream *stream = stage->streams[message->stream];
+    if (stream == NULL) {
+        stream = new_stream(stage, (unsigned)message->stream);
+    }
+    if (stream == NULL) {
+        return problem_errno(stage->problem, "cannot plan", "a stream");
+    }
+    stream->spool = message->spool != 0;
+    stream->owners.ownership = (enum ownership)message->ownership;
+    stream->owners.fallback = (struct owner){(uid_t)message->default_uid, (gid_t)message->default_gid};
+    if (stream->spool) {
+        return 0;
+    }
+    if (!tree_path_is_sound(message->prefix.data)) {
+        return problem_set(stage->problem, EXIT_WORKER, "the prefix of a stream is not sound");
+    }
+    if (add_mapping(stream, (unsigned)message->root, message->prefix.data, stage->problem) != 0) {
+        return -1;
+    }
+    stream->mappings[stream->mapping_count - 1].compare = message->compare != 0;
+    return 0;
+}
+
+static int resolve_mapping(struct stage *stage, struct mapping *mapping, const struct root *root)
+{
+    char base[TREE_PATH_MAX];
+    if (!root->declared) {
+        return problem_set(stage->problem, EXIT_WORKER, "a stream names a root that was not declared");
+    }
+    if (areas_resolve(stage->areas, root->mount, root->subpath, &mapping->area, base, stage->problem) != 0) {
+        return -1;
+    }
+    mapping->base = strdup(base);
+    return mapping->base == NULL ? problem_errno(stage->problem, "cannot plan", base) : 0;
+}
+
+static bool has_prefix(const struct stream *stream, const char *prefix)
+{
+    for (size_t i = 0; i < stream->mapping_count; i++) {
+        if (strcmp(stream->mappings[i].prefix, prefix) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A mount point below a root that the plan does not know: it gets an area and a mapping of its own. */
+static int map_inner_mount(struct stream *stream, size_t above, const char *rest)
+{
+    struct stage *stage = stream->stage;
+    char prefix[TREE_PATH_MAX], subpath[TREE_PATH_MAX], base[TREE_PATH_MAX];
+    struct mapping *outer = &stream->mappings[above];
+    if (tree_join(prefix, outer->prefix, rest) != 0 || tree_join(subpath, outer->area->path, rest) != 0) {
+        return problem_errno(stage->problem, "cannot plan", rest);
+    }
+    unsigned mount = outer->area->mount;
+    if (has_prefix(stream, prefix) || add_mapping(stream, outer->root, prefix, stage->problem) != 0) {
+        return stage->problem->code == 0 ? 0 : -1;
+    }
+    struct mapping *inner = &stream->mappings[stream->mapping_count - 1];
+    inner->implicit = true;
+    inner->base = strdup("");
+    if (inner->base == NULL) {
+        return problem_errno(stage->problem, "cannot plan", subpath);
+    }
+    return areas_resolve(stage->areas, mount, subpath, &inner->area, base, stage->problem);
+}
+
+static int map_inner_mounts(struct stream *stream)
+{
+    const struct areas *areas = stream->stage->areas;
+    size_t planned = stream->mapping_count;
+    for (size_t i = 0; i < planned; i++) {
+        char whole[TREE_PATH_MAX];
+        const char *rest;
+        if (*stream->mappings[i].base != '\0') {
+            continue;
+        }
+        if (tree_join(whole, NUMBER(stream->mappings[i].area->mount), stream->mappings[i].area->path) != 0) {
+            return problem_errno(stream->stage->problem, "cannot plan", whole);
+        }
+        for (size_t p = 0; p < areas->point_count; p++) {
+            if (tree_below(areas->points[p].path, whole, &rest) && *rest != '\0' &&
+                map_inner_mount(stream, i, rest) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+typedef int (*mapping_step)(struct stream *stream, struct mapping *mapping);
+
+static int for_each_mapping(struct stage *stage, mapping_step step)
+{
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        struct stream *stream = stage->streams[i];
+        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
+            if (step(stream, &stream->mappings[m]) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Finds the mapping of another stream whose area holds this one's directory, through whichever mount. */
+static struct mapping *find_outer(const struct stage *stage, const struct stream *inner, const struct mapping *mapping,
+                                  char rest[TREE_PATH_MAX])
+{
+    char own[2 * TREE_PATH_MAX], other[2 * TREE_PATH_MAX];
+    const char *below;
+    if (areas_source_of(stage->areas, mapping->area->mount, mapping->area->path, own) != 0) {
+        return NULL;
+    }
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        const struct stream *stream = stage->streams[i];
+        for (size_t m = 0; stream != NULL && stream != inner && m < stream->mapping_count; m++) {
+            struct mapping *outer = &stream->mappings[m];
+            if (*outer->base == '\0' && outer->area != mapping->area &&
+                areas_source_of(stage->areas, outer->area->mount, outer->area->path, other) == 0 &&
+                tree_below(own, other, &below) && *below != '\0' && tree_join(rest, below, mapping->base) == 0) {
+                return outer;
+            }
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Two labels, one path within the other's: both streams are staged in the outer one's area, where the later entry of
+ * a path replaces the earlier, as restoring one after the other would.
+ */
+static int join_outer(struct stream *stream, struct mapping *mapping)
+{
+    char rest[TREE_PATH_MAX];
+    const struct mapping *outer = find_outer(stream->stage, stream, mapping, rest);
+    if (outer == NULL) {
+        return 0;
+    }
+    char *base = strdup(rest);
+    if (base == NULL) {
+        return problem_errno(stream->stage->problem, "cannot plan", rest);
+    }
+    free(mapping->base);
+    mapping->base = base;
+    mapping->area = outer->area;
+    return 0;
+}
+
+static bool exists_as_directory(const struct areas *areas, const struct area *area, const char *path)
+{
+    struct problem ignored = {0};
+    cleanup_close int live = area_open(areas, area, &ignored);
+    cleanup_close int fd = live < 0 ? -1 : tree_open(live, path, O_PATH | O_DIRECTORY);
+    return fd >= 0 || (live >= 0 && errno == EXDEV);
+}
+
+/* Deeper roots of the same stream are mount points of the container, though perhaps not here. */
+static int keep_deeper(struct stream *stream, struct mapping *mapping)
+{
+    struct stage *stage = stream->stage;
+    for (size_t i = 0; i < stream->mapping_count; i++) {
+        char path[TREE_PATH_MAX];
+        const char *rest;
+        if (!tree_below(stream->mappings[i].prefix, mapping->prefix, &rest) || *rest == '\0') {
+            continue;
+        }
+        if (tree_join(path, mapping->base, rest) != 0) {
+            return problem_errno(stage->problem, "cannot plan", rest);
+        }
+        if (exists_as_directory(stage->areas, mapping->area, path) &&
+            area_add_keep(stage->areas, mapping->area, path, stage->problem) != 0) {
+            return -1;
+        }
+    }
+    return area_keep_inner_mounts(stage->areas, mapping->area, stage->problem);
+}
+
+static bool swapped_whole(const struct stage *stage, const struct area *area)
+{
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        const struct stream *stream = stage->streams[i];
+        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
+            if (stream->mappings[m].area == area && *stream->mappings[m].base == '\0') {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int note_only(struct stream *stream, struct mapping *mapping)
+{
+    if (swapped_whole(stream->stage, mapping->area)) {
+        return 0;
+    }
+    char name[TREE_PATH_MAX];
+    size_t length = strcspn(mapping->base, "/");
+    memcpy(name, mapping->base, length);
+    name[length] = '\0';
+    return area_add_only(stream->stage->areas, mapping->area, name, stream->stage->problem);
+}
+
+/* Opens live and staged side; what an earlier, broken stage left in `new` goes first. */
+static int open_mapping(struct stream *stream, struct mapping *mapping)
+{
+    struct stage *stage = stream->stage;
+    mapping->live_fd = area_open(stage->areas, mapping->area, stage->problem);
+    if (mapping->live_fd < 0) {
+        return -1;
+    }
+    cleanup_close int work = area_make_work(stage->areas, mapping->area, mapping->live_fd, stage->problem);
+    if (work < 0) {
+        return -1;
+    }
+    mapping->new_fd = tree_make(work, "new");
+    mapping->live = (struct live_tree){.fd = mapping->live_fd};
+    return mapping->new_fd < 0 ? problem_errno(stage->problem, "cannot make", "the staging folder") : 0;
+}
+
+static int clear_new(struct stream *stream, struct mapping *mapping)
+{
+    struct stage *stage = stream->stage;
+    cleanup_close int live = area_open(stage->areas, mapping->area, stage->problem);
+    if (live < 0) {
+        return -1;
+    }
+    cleanup_close int work = area_open_work(stage->areas, mapping->area, live, stage->problem);
+    if (work == -1) {
+        return -1;
+    }
+    return work == -2 || tree_remove(work, "new") == 0 ? 0 : problem_errno(stage->problem, "cannot clear", "new");
+}
+
+static int refuse_staged(struct stream *stream, struct mapping *mapping)
+{
+    if (!mapping->area->staged) {
+        return 0;
+    }
+    char name[TREE_PATH_MAX];
+    return problem_set(stream->stage->problem, EXIT_INTERNAL, "%s is staged already", area_name(mapping->area, name));
+}
+
+static int plan_mappings(struct stage *stage, const struct root *roots)
+{
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        struct stream *stream = stage->streams[i];
+        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
+            if (resolve_mapping(stage, &stream->mappings[m], &roots[stream->mappings[m].root]) != 0) {
+                return -1;
+            }
+        }
+        if (stream != NULL && map_inner_mounts(stream) != 0) {
+            return -1;
+        }
+    }
+    return for_each_mapping(stage, join_outer) != 0 || for_each_mapping(stage, keep_deeper) != 0 ||
+                   for_each_mapping(stage, note_only) != 0 || for_each_mapping(stage, refuse_staged) != 0
+               ? -1
+               : areas_commit(stage->areas, stage->problem);
+}
+
+int stage_begin(struct stage *stage, const struct root *roots, uint64_t reserve)
+{
+    stage->running = true;
+    stage->broken = false;
+    stage->reserve = reserve;
+    if (plan_mappings(stage, roots) != 0) {
+        return -1;
+    }
+    return for_each_mapping(stage, clear_new) != 0 ? -1 : for_each_mapping(stage, open_mapping);
+}
+
+int stage_check_space(struct stream *stream, const struct mapping *mapping, uint64_t written)
+{
+    struct stage *stage = stream->stage;
+    stream->written += written;
+    if (stream->written < SPACE_EVERY) {
+        return 0;
+    }
+    stream->written = 0;
+    struct statvfs status;
+    char name[TREE_PATH_MAX];
+    if (fstatvfs(mapping->new_fd, &status) != 0) {
+        return problem_errno(stage->problem, "cannot look at the free space of", area_name(mapping->area, name));
+    }
+    uint64_t available = (uint64_t)status.f_bavail * status.f_frsize;
+    if (available < stage->reserve) {
+        return problem_set(stage->problem, EXIT_SPACE,
+                           "staging would leave less than %llu bytes free in %s; free some space there",
+                           (unsigned long long)stage->reserve, area_name(mapping->area, name));
+    }
+    uint64_t inodes = status.f_files / 100 < INODES_RESERVE ? status.f_files / 100 : INODES_RESERVE;
+    if (status.f_files != 0 && status.f_favail < inodes) {
+        return problem_set(stage->problem, EXIT_SPACE, "staging would use up the inodes in %s; free some there",
+                           area_name(mapping->area, name));
+    }
+    return 0;
+}
+
+/* The mapping of another stream that has come and was declared to share this one's root, or NULL. */
+static const struct mapping *find_twin(const struct stream *stream, const struct mapping *mapping,
+                                       const struct stream *other)
+{
+    for (size_t i = 0; other != stream && other->state != STREAM_WAITING && i < other->mapping_count; i++) {
+        const struct mapping *theirs = &other->mappings[i];
+        if ((theirs->compare || mapping->compare) && theirs->area == mapping->area &&
+            strcmp(theirs->base, mapping->base) == 0) {
+            return theirs;
+        }
+    }
+    return NULL;
+}
+
+/* The first of the streams that share a root writes, whichever it is; those that come later compare. */
+static int choose_role(struct stream *stream, struct mapping *mapping)
+{
+    const struct stage *stage = stream->stage;
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        const struct stream *other = stage->streams[i];
+        if (other == NULL || find_twin(stream, mapping, other) == NULL) {
+            continue;
+        }
+        if (other->state != STREAM_ENDED) {
+            return problem_set(stage->problem, EXIT_INTEGRITY,
+                               "two services share a volume and the archive mixes their entries");
+        }
+        mapping->comparing = true;
+    }
+    return 0;
+}
+
+/* Directories that the archive may not name keep what they have: the root's own attributes. */
+static int note_root(struct stream *stream, size_t index)
+{
+    struct mapping *mapping = &stream->mappings[index];
+    if (mapping->comparing) {
+        return 0;
+    }
+    if (*mapping->base != '\0') {
+        return place_enter(stream, mapping, mapping->base);
+    }
+    cleanup_free struct late_record *record = calloc(1, sizeof *record);
+    if (record == NULL || attributes_read(mapping->live_fd, &record->attributes) != 0) {
+        return problem_errno(stream->stage->problem, "cannot read the attributes of", "a root");
+    }
+    record->mapping = (uint32_t)index;
+    record->fixed = true;
+    record->directory = true;
+    return late_add(stream->late, record) == 0 ? 0 : problem_errno(stream->stage->problem, "cannot write", "records");
+}
+
+static void read_tar(void *context)
+{
+    struct stream *stream = context;
+    struct problem *problem = stream->stage->problem;
+    cleanup_archive struct archive *archive = tar_open_feed(&stream->feed, problem);
+    struct archive_entry *entry;
+    while (archive != NULL && tar_next(archive, &entry, problem) == 1) {
+        if (place_entry(stream, archive, entry) != 0) {
+            return;
+        }
+    }
+}
+
+static int open_stream(struct stream *stream)
+{
+    struct problem *problem = stream->stage->problem;
+    stream->state = STREAM_OPEN;
+    if (stream->spool) {
+        stream->spool_fd = spool_create(stream->stage->areas->run_volume, stream->number);
+        return stream->spool_fd >= 0 ? 0 : problem_errno(problem, "cannot make", "a spool on the run's volume");
+    }
+    stream->late = late_open(stream->stage->areas->run_volume);
+    if (stream->late == NULL) {
+        return problem_errno(problem, "cannot make", "a list on the run's volume");
+    }
+    for (size_t m = 0; m < stream->mapping_count; m++) {
+        if (choose_role(stream, &stream->mappings[m]) != 0 || note_root(stream, m) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int report_progress(struct stream *stream)
+{
+    if (stream->bytes - stream->reported < PROGRESS_EVERY) {
+        return 0;
+    }
+    stream->reported = stream->bytes;
+    enum ipc_result result = SEND(stream->stage->channel, staging, .stream = stream->number, .bytes = stream->bytes);
+    return result == IPC_OK ? 0 : problem_errno(stream->stage->problem, "cannot write", "frames");
+}
+
+static int feed_stream(struct stream *stream, const void *bytes, size_t size)
+{
+    struct problem *problem = stream->stage->problem;
+    if (!stream->fed) {
+        if (feed_start(&stream->feed, read_tar, stream) != 0) {
+            return problem_errno(problem, "cannot read", "a stream");
+        }
+        stream->fed = true;
+    }
+    feed_push(&stream->feed, bytes, size);
+    if (problem->code != 0) {
+        return -1;
+    }
+    /* behind the end of the tar there may be nothing but padding */
+    const uint8_t *left = bytes;
+    for (size_t i = 0; stream->feed.finished && stream->feed.size != 0 && i < size; i++) {
+        if (left[i] != 0) {
+            return problem_set(problem, EXIT_INTEGRITY, "there is more behind the end of a volume's tar");
+        }
+    }
+    return 0;
+}
+
+static int spool_stream(struct stream *stream, const void *bytes, size_t size)
+{
+    stream->bytes += size;
+    return spool_write(stream->spool_fd, bytes, size) == 0
+               ? 0
+               : problem_errno(stream->stage->problem, "cannot write", "a spool on the run's volume");
+}
+
+int stage_data(struct stage *stage, unsigned number, const void *bytes, size_t size)
+{
+    struct stream *stream = stage->streams[number];
+    if (stream == NULL || stream->state == STREAM_ENDED) {
+        return problem_set(stage->problem, EXIT_WORKER, "bytes of stream %u, which is not declared or has ended",
+                           number);
+    }
+    if (stream->state == STREAM_WAITING && open_stream(stream) != 0) {
+        return -1;
+    }
+    if (size == 0) {
+        return 0;
+    }
+    int result = stream->spool ? spool_stream(stream, bytes, size) : feed_stream(stream, bytes, size);
+    return result != 0 ? -1 : report_progress(stream);
+}
+
+static void close_stream(struct stream *stream, bool abort)
+{
+    if (stream->fed) {
+        feed_finish(&stream->feed, abort);
+        stream->fed = false;
+    }
+    place_leave(stream);
+    if (stream->late != NULL) {
+        fclose(stream->late);
+        stream->late = NULL;
+    }
+    if (stream->spool_fd >= 0) {
+        close(stream->spool_fd);
+        stream->spool_fd = -1;
+    }
+    stream->state = STREAM_ENDED;
+}
+
+static int end_stream(struct stream *stream)
+{
+    struct problem *problem = stream->stage->problem;
+    if (stream->fed) {
+        feed_finish(&stream->feed, false);
+        stream->fed = false;
+    }
+    if (problem->code != 0) {
+        return -1;
+    }
+    if (stream->spool) {
+        return fsync(stream->spool_fd) == 0 ? 0 : problem_errno(problem, "cannot sync", "a spool");
+    }
+    return place_finish(stream);
+}
+
+int stage_stream_end(struct stage *stage, unsigned number)
+{
+    struct stream *stream = stage->streams[number];
+    if (stream == NULL || stream->state == STREAM_ENDED) {
+        return problem_set(stage->problem, EXIT_WORKER, "end of stream %u, which is not declared or has ended", number);
+    }
+    if ((stream->state == STREAM_WAITING && open_stream(stream) != 0) || end_stream(stream) != 0) {
+        return -1;
+    }
+    close_stream(stream, false);
+    enum ipc_result result = SEND(stage->channel, staged, .stream = number, .entries = stream->entries,
+                                  .bytes = stream->bytes, .different = stream->different);
+    return result == IPC_OK ? 0 : problem_errno(stage->problem, "cannot write", "frames");
+}
+
+static int refuse_unended(struct stage *stage)
+{
+    for (unsigned i = 0; i <= MAX_STREAMS; i++) {
+        if (stage->streams[i] != NULL && stage->streams[i]->state != STREAM_ENDED) {
+            return problem_set(stage->problem, EXIT_INTEGRITY, "stream %u did not end: the archive does not hold it",
+                               i);
+        }
+    }
+    return 0;
+}
+
+static int sync_mapping(struct stream *stream, struct mapping *mapping)
+{
+    if (mapping->area->staged) {
+        return 0;
+    }
+    char name[TREE_PATH_MAX];
+    if (syncfs(mapping->new_fd) != 0) {
+        return problem_errno(stream->stage->problem, "cannot sync", area_name(mapping->area, name));
+    }
+    mapping->area->staged = true;
+    return areas_record(stream->stage->areas, stream->stage->problem, "staged", NUMBER(mapping->area->number));
+}
+
+static void free_streams(struct stage *stage)
+{
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        struct stream *stream = stage->streams[i];
+        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
+            const struct mapping *mapping = &stream->mappings[m];
+            cleanup_close_value(&mapping->live_fd);
+            cleanup_close_value(&mapping->new_fd);
+            free(mapping->prefix);
+            free(mapping->base);
+        }
+        if (stream != NULL) {
+            free(stream->mappings);
+            free(stream);
+        }
+        stage->streams[i] = NULL;
+    }
+    stage->running = false;
+}
+
+int stage_finish(struct stage *stage)
+{
+    if (refuse_unended(stage) != 0 || for_each_mapping(stage, sync_mapping) != 0 ||
+        areas_commit(stage->areas, stage->problem) != 0) {
+        return -1;
+    }
+    free_streams(stage);
+    return 0;
+}
+
+static int discard_mapping(struct stream *stream, struct mapping *mapping)
+{
+    struct problem ignored = {0};
+    bool ours = mapping->area != NULL && mapping->area->work;
+    cleanup_close int live = ours ? area_open(stream->stage->areas, mapping->area, &ignored) : -1;
+    cleanup_close int work = live < 0 ? -1 : area_open_work(stream->stage->areas, mapping->area, live, &ignored);
+    if (work >= 0) {
+        tree_remove(work, "new");
+    }
+    return 0;
+}
+
+void stage_discard(struct stage *stage)
+{
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        if (stage->streams[i] != NULL) {
+            close_stream(stage->streams[i], true);
+        }
+    }
+    for_each_mapping(stage, discard_mapping);
+    free_streams(stage);
+    stage->broken = true;
+}
