@@ -262,15 +262,15 @@ static place scan_word(struct sql_lexer *lexer, place at, place end)
     return stop == end && !lexer->final ? stop : end_token(lexer, stop, TOKEN_WORD);
 }
 
-static bool quote_has_escapes(const struct mariadb_state *mariadb)
+static bool has_escapes(const struct mariadb_state *mariadb, unsigned char quote)
 {
-    return mariadb->quote != '`' && !mariadb->no_backslash_escapes && !(mariadb->quote == '"' && mariadb->ansi_quotes);
+    return quote != '`' && !mariadb->no_backslash_escapes && !(quote == '"' && mariadb->ansi_quotes);
 }
 
 static place scan_string(struct sql_lexer *lexer, place at, place end)
 {
     unsigned char quote = lexer->mariadb.quote;
-    bool escapes = quote_has_escapes(&lexer->mariadb);
+    bool escapes = has_escapes(&lexer->mariadb, quote);
     place stop = at;
     while (stop < end && *stop != quote && (*stop != '\\' || !escapes)) {
         stop++;
@@ -502,13 +502,50 @@ static place scan_special(struct sql_lexer *lexer, place at, place end)
     return end_token(lexer, at + 1, TOKEN_PUNCTUATION);
 }
 
-static place scan_code(struct sql_lexer *lexer, place at, place end)
+/* The end of the string that begins at `at`, or NULL where it is not simply to be had from what is there. */
+static place skip_string(const struct mariadb_state *mariadb, place at, place end)
 {
-    if (lexer->mariadb.fast) {
-        const bool *special = lexer->mariadb.special;
+    unsigned char quote = *at;
+    unsigned char escape = has_escapes(mariadb, quote) ? '\\' : quote;
+    place stop = at + 1;
+    for (;;) {
+        while (stop < end && *stop != quote && *stop != escape) {
+            stop++;
+        }
+        if (stop == end || (*stop != quote && (end - stop < 2 || stop[1] == '\0'))) {
+            return NULL;
+        }
+        if (*stop == quote) {
+            return stop + 1;
+        }
+        stop += 2;
+    }
+}
+
+/* To the next byte that matters for where the statement ends. */
+static place skip_fast(const struct mariadb_state *mariadb, place at, place end)
+{
+    const bool *special = mariadb->special;
+    for (;;) {
         while (at < end && !special[*at]) {
             at++;
         }
+        if (at == end || (*at != '\'' && *at != '"' && *at != '`')) {
+            return at;
+        }
+        place after = skip_string(mariadb, at, end);
+        if (after == NULL) {
+            return at;
+        }
+        at = after;
+    }
+}
+
+static place scan_code(struct sql_lexer *lexer, place at, place end)
+{
+    if (lexer->mariadb.fast) {
+        lexer->line_start = false;
+        at = skip_fast(&lexer->mariadb, at, end);
         if (at == end) {
             return at;
         }

@@ -33,27 +33,28 @@ void sql_postgres_init(struct sql_lexer *lexer, const char *login)
     strncpy(lexer->postgres.login, login, sizeof lexer->postgres.login - 1);
 }
 
-/* Text whose reading depends on settings that were not made yet. */
-static bool depends_on_settings(const struct sql_lexer *lexer, place from, place to, bool in_string)
+/* The first byte whose reading depends on a setting that was not made yet, or NULL. */
+static place find_dependent(const struct sql_lexer *lexer, place from, place to)
 {
     const struct postgres_state *postgres = &lexer->postgres;
-    if (in_string && !postgres->strings_known && memchr(from, '\\', (size_t)(to - from)) != NULL) {
-        return true;
+    if (postgres->encoding_known && postgres->strings_known) {
+        return NULL;
     }
-    for (place at = from; !postgres->encoding_known && at < to; at++) {
-        if (*at >= 0x80) {
-            return true;
+    for (place at = from; at < to; at++) {
+        bool backslash = *at == '\\' && lexer->state == IN_STRING;
+        if ((*at >= 0x80 && !postgres->encoding_known) || (backslash && !postgres->strings_known)) {
+            return at;
         }
     }
-    return false;
+    return NULL;
 }
 
 static place add_text(struct sql_lexer *lexer, place from, place to)
 {
-    if (depends_on_settings(lexer, from, to, lexer->state == IN_STRING)) {
-        return sql_fail(lexer, from,
-                        "text that depends on client_encoding or standard_conforming_strings comes "
-                        "before these are set; pg_dump sets them first: use a dump of pg_dumpall");
+    place dependent = find_dependent(lexer, from, to);
+    if (dependent != NULL) {
+        return sql_fail(lexer, dependent, "text that depends on client_encoding or standard_conforming_strings comes "
+                                          "before these are set; pg_dump sets them first: use a dump of pg_dumpall");
     }
     sql_text_add(lexer, from, to);
     return to;
@@ -207,8 +208,8 @@ static place scan_dollar_quote(struct sql_lexer *lexer, place at, place end)
     const struct postgres_state *postgres = &lexer->postgres;
     place dollar = memchr(at, '$', (size_t)(end - at));
     place stop = dollar != NULL ? dollar : end;
-    if (depends_on_settings(lexer, at, stop, false)) {
-        return add_text(lexer, at, stop);
+    if (add_text(lexer, at, stop) == NULL) {
+        return NULL;
     }
     if (dollar == NULL) {
         return end;
@@ -480,14 +481,8 @@ static place scan_next(struct sql_lexer *lexer, place at, place end)
     return scan_code(lexer, at, end);
 }
 
-static place scan(struct sql_lexer *lexer, place at, place end, bool final)
+static place scan_all(struct sql_lexer *lexer, place at, place end)
 {
-    /* psql reads lines as C strings: what follows a NUL on its line would be lost to it. */
-    place nul = memchr(at, '\0', (size_t)(end - at));
-    if (nul != NULL) {
-        return sql_fail(lexer, nul, "there is a NUL byte in the dump: use another backup");
-    }
-    lexer->final = final;
     while (at < end) {
         enum sql_state state = lexer->state;
         place next = scan_next(lexer, at, end);
@@ -497,6 +492,18 @@ static place scan(struct sql_lexer *lexer, place at, place end, bool final)
         at = next;
     }
     return at;
+}
+
+static place scan(struct sql_lexer *lexer, place at, place end, bool final)
+{
+    lexer->final = final;
+    /* psql reads lines as C strings: what follows a NUL on its line would be lost to it. */
+    place nul = memchr(at, '\0', (size_t)(end - at));
+    place stop = scan_all(lexer, at, nul != NULL ? nul : end);
+    if (nul != NULL) {
+        return sql_fail(lexer, nul, "there is a NUL byte in the dump: use another backup");
+    }
+    return stop;
 }
 
 static const char *unfinished(const struct sql_lexer *lexer)

@@ -268,7 +268,8 @@ static int judge_select(struct sql_lexer *lexer, place at)
 {
     for (size_t i = 1; i + 2 < lexer->token_count && i + 2 < SQL_TOKENS_MAX; i++) {
         const struct sql_token *argument = &lexer->tokens[i + 2];
-        if (is_word(lexer, i, "set_config") && (argument->kind != TOKEN_STRING || names_reading_setting(argument))) {
+        bool literal = argument->kind == TOKEN_STRING && sql_token_is(lexer, i + 3, TOKEN_PUNCTUATION, ",");
+        if (is_word(lexer, i, "set_config") && (!literal || names_reading_setting(argument))) {
             sql_fail(lexer, at,
                      "set_config() of a setting on which the reading of the dump depends: use a dump of "
                      "pg_dumpall");
@@ -329,14 +330,16 @@ static void follow_begin(struct sql_lexer *lexer, const char *word)
     if (postgres->identifier_count == 0) {
         memset(first, 0, sizeof postgres->identifiers);
     }
-    bool counts = strcmp(word, "create") == 0 || strcmp(word, "function") == 0 || strcmp(word, "procedure") == 0 ||
-                  strcmp(word, "or") == 0 || strcmp(word, "replace") == 0;
     if (postgres->identifier_count < sizeof postgres->identifiers) {
+        bool counts = strcmp(word, "create") == 0 || strcmp(word, "function") == 0 || strcmp(word, "procedure") == 0 ||
+                      strcmp(word, "or") == 0 || strcmp(word, "replace") == 0;
         first[postgres->identifier_count++] = counts ? word[0] : '-';
     }
-    bool routine = first[0] == 'c' && (first[1] == 'f' || first[1] == 'p' ||
-                                       (first[1] == 'o' && first[2] == 'r' && (first[3] == 'f' || first[3] == 'p')));
-    if (!routine || postgres->parentheses > 0) {
+    if (first[0] != 'c' || postgres->parentheses > 0) {
+        return;
+    }
+    size_t kind = first[1] == 'o' && first[2] == 'r' ? 3 : 1;
+    if (first[kind] != 'f' && first[kind] != 'p') {
         return;
     }
     if (strcmp(word, "begin") == 0 || (strcmp(word, "case") == 0 && postgres->begin_depth > 0)) {
