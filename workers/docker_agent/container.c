@@ -95,6 +95,7 @@ static int parse_mounts(const cJSON *inspect, struct container *container)
 {
     const cJSON *mounts = json_member(inspect, "Mounts");
     const cJSON *tmpfs = json_member(inspect, "HostConfig.Tmpfs");
+    tmpfs = cJSON_IsObject(tmpfs) ? tmpfs : NULL;
     size_t count = (size_t)cJSON_GetArraySize(mounts) + (size_t)cJSON_GetArraySize(tmpfs);
     container->mounts = calloc(count + 1, sizeof *container->mounts);
     if (container->mounts == NULL) {
@@ -125,7 +126,8 @@ static int parse_labels(const cJSON *labels, struct container *container)
     const cJSON *json = NULL;
     cJSON_ArrayForEach(json, labels)
     {
-        if (!cJSON_IsString(json) || strncmp(json->string, LABEL_PREFIX, strlen(LABEL_PREFIX)) != 0) {
+        if (!cJSON_IsString(json) || json->string == NULL ||
+            strncmp(json->string, LABEL_PREFIX, strlen(LABEL_PREFIX)) != 0) {
             continue;
         }
         struct volume_label *label = &container->labels[container->label_count++];
