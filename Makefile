@@ -75,6 +75,38 @@ install: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
 	install -D -t $(LIBEXEC) $(WORKERS)
 	install -D -m 644 -t $(LIBEXEC) $(BUILD)/bin/restore-stager.tar
 
+include tests/fuzz/fuzz.mk
+FUZZERS = $(patsubst FUZZ_%,%,$(filter FUZZ_fuzz_%,$(.VARIABLES)))
+TIME = 60
+FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(INCLUDES)
+
+$(FUZZERS:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: tests/fuzz/%.c $$(FUZZ_$$*)
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -o $@ $^ $(FUZZLIBS_$*)
+
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/%)
+
+# TIME: seconds for all targets together.
+fuzz:
+	tests/env/install.sh build lint
+	$(MAKE) fuzzers
+	tests/fuzz/run.sh $(BUILD)/fuzz $(TIME) $(FUZZERS)
+
+# For finding causes: the suite that counts runs the shipped binaries.
+sanitize:
+	$(MAKE) BUILD=$(BUILD)/sanitize CC=clang \
+	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" units
+	for unit in $(BUILD)/sanitize/unit/*; do $$unit || exit 1; done
+
+SOURCES = $(wildcard common/*.[ch] include/*.h supervisor/*.[ch] workers/*/*.[ch] tests/unit/*.c tests/fuzz/*.c)
+
+lint:
+	tests/env/install.sh build test lint
+	clang-format --dry-run -Werror $(SOURCES)
+	clang-tidy --quiet $(filter %.c,$(filter-out tests/%,$(SOURCES))) -- -std=c17 -D_GNU_SOURCE -DRESTORE_VERSION='""' $(INCLUDES)
+	tests/policy/lint.py policies/*.def
+	shellcheck tests/env/*.sh tests/fuzz/*.sh tests/stack/*.sh
+
 # Everything on real parts; installs and starts what it needs. TESTS: arguments for pytest.
 check:
 	tests/env/check.sh $(TESTS)
@@ -91,4 +123,4 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check check-unit units install image demo
+.PHONY: all clean check check-unit units fuzz fuzzers sanitize lint install image demo

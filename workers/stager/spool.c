@@ -74,7 +74,7 @@ int spool_send(struct channel *channel, int run_volume, unsigned stream, struct 
 
 static int finish_note(int run_volume, int part)
 {
-    if (fsync(part) != 0 || renameat2(run_volume, "note.part", run_volume, "note", 0) != 0) {
+    if (fsync(part) != 0 || renameat(run_volume, "note.part", run_volume, "note") != 0) {
         return -1;
     }
     return fsync(run_volume);
