@@ -98,6 +98,14 @@ class Sink:
             time.sleep(0.005)
 
 
+    def settle(self):
+        """Waits until the pipe is empty: no byte for a moment."""
+        seen = -1
+        while seen != self.size:
+            seen = self.size
+            time.sleep(0.1)
+
+
 def high(fd):
     """The descriptor moved out of the way of 0 to 6."""
     moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)

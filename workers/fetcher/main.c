@@ -256,7 +256,7 @@ static void serve(struct fetcher *fetcher)
 int main(void)
 {
     static struct fetcher fetcher;
-    setlocale(LC_ALL, "C.UTF-8");
+    setlocale(LC_CTYPE, "C.UTF-8"); /* with LC_MESSAGES too, strerror would look for translations in files */
     signal(SIGPIPE, SIG_IGN);
     sandbox_close_from(FD_FIRST_FREE);
     channel_init(&fetcher.channel, FD_CONTROL_IN, FD_CONTROL_OUT, PARTY_FETCHER, PARTY_SUPERVISOR);

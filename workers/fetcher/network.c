@@ -150,6 +150,7 @@ static enum outcome init_handles(struct network *network, struct problem *proble
     for (size_t i = 0; i < NETWORK_HANDLES && complete; i++) {
         network->handles[i] = curl_easy_init();
         complete = network->handles[i] != NULL;
+        curl_easy_setopt(network->handles[i], CURLOPT_NOSIGNAL, 1L); /* else its cleanup would set a signal's action */
     }
     if (!complete) {
         return problem_set(problem, EXIT_INTERNAL, "libcurl could not be initialised");
@@ -179,12 +180,10 @@ enum outcome network_init(struct network *network, const struct s3_location *loc
     return outcome == OUTCOME_OK ? init_handles(network, problem) : outcome;
 }
 
-void network_free(struct network *network)
+void network_wipe(struct network *network)
 {
     for (size_t i = 0; i < NETWORK_HANDLES; i++) {
         curl_easy_cleanup(network->handles[i]);
+        network->handles[i] = NULL;
     }
-    curl_multi_cleanup(network->multi);
-    curl_slist_free_all(network->addresses);
-    X509_STORE_free(network->authorities);
 }

@@ -38,6 +38,10 @@ enum outcome network_init(struct network *network, const struct s3_location *loc
 /* Sets a handle back to the options that every request has. */
 void network_prepare(const struct network *network, CURL *handle);
 
-void network_free(struct network *network);
+/*
+ * Frees, and by that wipes, what libcurl copied for its requests. Connections end with the process: closing them is
+ * something that libcurl does not do without setting a signal's action, which the policy forbids.
+ */
+void network_wipe(struct network *network);
 
 #endif

@@ -34,7 +34,6 @@ struct download {
     int out;
     bool broken;    /* the reader closed the pipe */
     bool pipe_full; /* at the last write */
-    bool was_full;  /* since the number of connections was last changed */
     uint64_t asked; /* bytes that parts stand for */
     uint64_t delivered;
     uint64_t resumed;
@@ -60,7 +59,6 @@ static size_t give(struct download *download, const uint8_t *bytes, size_t size)
             done += (size_t)put;
         } else if (errno == EAGAIN) {
             download->pipe_full = true;
-            download->was_full = true;
             break;
         } else if (errno != EINTR) {
             download->broken = true;
@@ -127,6 +125,12 @@ static void begin_parts(struct download *download)
     }
 }
 
+/* The first part has come and the pipe is full: the reader is what everything waits for. */
+static bool reader_is_behind(struct download *download)
+{
+    return download->pipe_full && part_at(download, 0)->exchange.state == EXCHANGE_ENDED;
+}
+
 /* As long as the reader waits for the network, one more connection for each part that came; fewer when asked to. */
 static void adapt(struct download *download, struct part *part)
 {
@@ -139,8 +143,7 @@ static void adapt(struct download *download, struct part *part)
     }
     if (exchange->state == EXCHANGE_ENDED && !part->counted) {
         part->counted = true;
-        download->connections += !download->was_full && download->connections < PARTS;
-        download->was_full = false;
+        download->connections += !reader_is_behind(download) && download->connections < PARTS;
     }
 }
 

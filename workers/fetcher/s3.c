@@ -219,5 +219,5 @@ void s3_close(struct s3 *s3)
     secret_wipe(s3->access_key_id, sizeof s3->access_key_id);
     secret_wipe(s3->secret_access_key, sizeof s3->secret_access_key);
     secret_wipe(s3->session_token, sizeof s3->session_token);
-    network_free(&s3->network);
+    network_wipe(&s3->network);
 }

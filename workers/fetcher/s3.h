@@ -34,7 +34,7 @@ enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, s3_lis
 /* Size, ETag, version and storage class of an object. OUTCOME_MISSING: there is none, and S3 itself says so. */
 enum outcome s3_head(struct s3 *s3, const char *key, struct answer *answer, struct problem *problem);
 
-/* Wipes the credentials and closes the connections. */
+/* Wipes the credentials; the process ends after it. */
 void s3_close(struct s3 *s3);
 
 #endif
