@@ -34,9 +34,10 @@ static int release(struct bulk *bulk)
     return 0;
 }
 
+/* Not before the control frame that begins the pass is on its way. */
 bool bulk_wants(const struct bulk *bulk)
 {
-    return !bulk->ended && bulk->size - bulk->sent <= BULK_CAPACITY - READ_LEAST;
+    return !bulk->ended && bulk->control_size == 0 && bulk->size - bulk->sent <= BULK_CAPACITY - READ_LEAST;
 }
 
 bool bulk_has(const struct bulk *bulk)
@@ -70,10 +71,11 @@ int bulk_read(struct bulk *bulk, int fd)
     return release(bulk) == 0 ? 1 : -1;
 }
 
-/* Control frames lie between two frames of bulk: they wait for what was released. */
+/* Control frames lie between two frames of bulk: they wait for what was released, but for the one that begins a pass.
+ */
 int bulk_write(struct bulk *bulk, int fd)
 {
-    bool control = bulk->sent == bulk->released;
+    bool control = bulk->sent == bulk->released || (bulk->control_first && bulk->control_size != 0);
     const uint8_t *from = control ? bulk->control + bulk->control_sent : bulk->data + bulk->sent;
     size_t size = control ? bulk->control_size - bulk->control_sent : bulk->released - bulk->sent;
     ssize_t put = write(fd, from, size);
@@ -88,6 +90,7 @@ int bulk_write(struct bulk *bulk, int fd)
     if (bulk->control_sent == bulk->control_size) {
         bulk->control_sent = 0;
         bulk->control_size = 0;
+        bulk->control_first = false;
     }
     return 0;
 }
@@ -108,5 +111,6 @@ int bulk_begin(struct bulk *bulk)
 {
     bulk->refusal = NULL;
     bulk->ended = false;
+    bulk->control_first = bulk->sent == bulk->released;
     return release(bulk);
 }

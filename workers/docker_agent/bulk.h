@@ -24,6 +24,7 @@ struct bulk {
     bool ended;      /* streams_end was released: what follows belongs to the next pass */
     const char *refusal;
     uint8_t control[BULK_CONTROL_CAPACITY];
+    bool control_first; /* `stage` has to be there before the bulk of its pass */
     size_t control_sent;
     size_t control_size;
 };
@@ -42,7 +43,7 @@ int bulk_write(struct bulk *bulk, int fd);
 /* Queues a control frame. 0, or -1 where there is no room. */
 int bulk_control(struct bulk *bulk, unsigned type, const uint8_t *payload, size_t length);
 
-/* A new pass: frames behind the last streams_end are released. 0, or -1 with bulk->refusal. */
+/* A new pass, whose control frame is queued next: frames behind the last streams_end are released. 0, or -1 with bulk->refusal. */
 int bulk_begin(struct bulk *bulk);
 
 #endif
