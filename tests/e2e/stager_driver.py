@@ -2,7 +2,6 @@
 but /mounts, /run-volume, /proc and the binary (the mount namespace stands for the helper container)."""
 import os
 import select
-import shutil
 import signal
 import struct
 import subprocess
@@ -12,8 +11,6 @@ import time
 from fetcher_driver import ROOT, Failed, decode, encode
 
 BINARY = ROOT / "build/bin/restore-stager"
-CAPABILITIES = "chown,dac_override,fowner,fsetid"
-
 # $1: the root; then pairs of a directory and where it is mounted. Capabilities are dropped last.
 ENTER = r"""
 set -e
@@ -31,7 +28,7 @@ while [ $# -gt 0 ]; do
 done
 mount -t proc proc "$root/proc"
 mount -o remount,ro "$root"
-exec setpriv --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+sys_chroot --inh-caps=-all \
+exec $TRACE setpriv --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+sys_chroot --inh-caps=-all \
     chroot "$root" /restore-stager
 """
 
@@ -41,27 +38,29 @@ class Ended(Exception):
 
 
 class Stager:
-    """A running stager. `mounts`: directories (or (directory, 'ro')) that become /mounts/0, 1, ...; (directory, path)
-    with a path below /mounts mounts there."""
+    """A running stager. `mounts`: directories that become /mounts/0, 1, ...; or (directory, where below the root,
+    'rw' or 'ro')."""
 
-    def __init__(self, base, mounts, run_volume, run="r1", spool_only=0, ready=True):
+    def __init__(self, base, mounts, run_volume, run="r1", spool_only=0, kill_at=None):
         root = base / "root"
         root.mkdir(exist_ok=True)
         pairs = [str(run_volume), "run-volume", "rw"]
         for number, mount in enumerate(mounts):
             source, where, mode = (mount, f"mounts/{number}", "rw") if not isinstance(mount, tuple) else mount
             pairs += [str(source), where, mode]
+        trace = ""
+        if kill_at is not None:  # (syscall, n): killed as it enters its nth call of that syscall
+            trace = f"strace -f -qq -o /dev/null -e trace={kill_at[0]} -e inject={kill_at[0]}:signal=KILL:when={kill_at[1]}"
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", str(root), *pairs],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            env={"PATH": os.environ["PATH"], "BINARY": str(BINARY)})
+            env={"PATH": os.environ["PATH"], "BINARY": str(BINARY), "TRACE": trace})
         self.log, self.warnings, self.progress = b"", [], []
         threading.Thread(target=self.read_log, daemon=True).start()
         self.queue = []
         self.write_lock = threading.Lock()
         self.send("stager_config", run=run, spool_only=spool_only)
-        if ready:
-            self.ready = self.expect("stager_ready")
+        self.ready = self.expect("stager_ready")
 
     def read_log(self):
         while chunk := self.process.stderr.read(4096):
@@ -162,7 +161,3 @@ class Stager:
         """End of input; returns the exit code."""
         self.process.stdin.close()
         return self.status()
-
-
-def remove(path):
-    shutil.rmtree(path, ignore_errors=True)

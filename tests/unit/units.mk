@@ -22,3 +22,5 @@ UNIT_test_name_set = workers/unpacker/name_set.c
 LIBS_test_name_set = -lcrypto
 UNIT_test_zstd_reader = workers/unpacker/zstd_reader.c workers/unpacker/looks_like.c workers/unpacker/failure.c
 LIBS_test_zstd_reader = -lzstd -lcrypto
+UNIT_test_stager_journal = workers/stager/journal.c workers/stager/tree.c common/io.c
+UNIT_test_stager_parts = workers/stager/tree.c workers/stager/owners.c workers/stager/feed.c

@@ -219,7 +219,7 @@ static int for_each_area(struct areas *areas, unsigned chosen, area_step step, s
 /* Calls `step` for the area's own directory and each on the way to a mount point: those that are not renamed. */
 static int for_each_standing(struct move *move, int (*step)(struct move *move, const char *path))
 {
-    if (move->area->onlys.count == 0 && step(move, "") != 0) {
+    if (step(move, "") != 0) {
         return -1;
     }
     for (size_t i = 0; i < move->area->keeps.count; i++) {
@@ -263,6 +263,9 @@ static int note_former(struct move *move, const char *path)
 /* The staged directory of the same path has what the live one is to get; moving its entries will change its time. */
 static int note_coming(struct move *move, const char *path)
 {
+    if (*path == '\0' && move->area->onlys.count != 0) {
+        return 0; /* names are added to a directory that is not the restore's: it stays as it is */
+    }
     cleanup_close int staged = open_side(move, SIDE_NEW);
     cleanup_close int fd = staged < 0 ? -1 : tree_open(staged, path, O_RDONLY | O_DIRECTORY);
     if (staged >= 0 && fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
