@@ -49,9 +49,12 @@ $(BUILD)/bin/restore-stager: $(call objects,workers/stager)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections -o $@ $^ -larchive -lacl -lattr -lseccomp
 
-# The image that the docker-agent imports: the same bytes for the same stager.
+# The image that the docker-agent imports: the stager and the places of its mounts, the same bytes for the same stager.
 $(BUILD)/bin/restore-stager.tar: $(BUILD)/bin/restore-stager
-	tar --format=ustar --owner=0 --group=0 --numeric-owner --mode=755 --mtime=@0 --sort=name -C $(@D) -cf $@ $(<F)
+	@mkdir -p $(BUILD)/stager-image/mounts $(BUILD)/stager-image/run-volume
+	cp $< $(BUILD)/stager-image/
+	tar --format=ustar --owner=0 --group=0 --numeric-owner --mode=755 --mtime=@0 --sort=name -C $(BUILD)/stager-image \
+		-cf $@ mounts restore-stager run-volume
 
 include tests/unit/units.mk
 UNITS = $(patsubst UNIT_%,%,$(filter UNIT_%,$(.VARIABLES)))

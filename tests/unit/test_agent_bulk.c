@@ -89,6 +89,18 @@ static void nothing_is_read_behind_the_end(void **state)
     assert_true(bulk_wants(ends->bulk));
 }
 
+static void bulk_waits_for_the_frame_that_begins_its_pass(void **state)
+{
+    struct ends *ends = *state;
+    uint8_t got[64];
+    assert_true(bulk_wants(ends->bulk));
+    assert_int_equal(bulk_control(ends->bulk, MESSAGE_stage, (const uint8_t *)"12345678", 8), 0);
+    assert_false(bulk_wants(ends->bulk));
+    assert_int_equal(bulk_write(ends->bulk, ends->pipe_out[1]), 0);
+    assert_int_equal(read(ends->pipe_out[0], got, sizeof got), FRAME_HEADER_SIZE + 8);
+    assert_true(bulk_wants(ends->bulk));
+}
+
 static void control_waits_for_what_was_released(void **state)
 {
     struct ends *ends = *state;
@@ -178,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_partial_frame_is_not_released, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_read_behind_the_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bulk_waits_for_the_frame_that_begins_its_pass, set_up, tear_down),
         cmocka_unit_test_setup_teardown(control_waits_for_what_was_released, set_up, tear_down),
         cmocka_unit_test_setup_teardown(frames_of_others_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_frames_are_refused, set_up, tear_down),

@@ -2,6 +2,7 @@
  * The lock of a project: a container restore-PROJECT that is created and never started, so that the Engine's rule of
  * unique names decides who has it. It is stale when neither its owner nor a stager of its run is running.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #include "run_search.h"
 
 #define OWNER_CONTAINER "container:"
+#define TAKE_OVER_TRIES 50
+#define TAKE_OVER_PAUSE_MS 50
 
 /* Who has the lock, as its labels say. */
 struct holder {
@@ -94,27 +97,34 @@ static int give_up_lock(struct agent *agent, const char *run, const struct holde
     return report_holder(agent, holder);
 }
 
-/* 0: the lock is ours. 1: somebody has it. -1: engine->error. */
+/* Removes a stale lock. Others may be at it too: a removal under way (409) is as good. 0, or -1. */
+static int remove_stale(struct agent *agent, const struct holder *holder)
+{
+    log_info("the lock of run %s is stale: its owner %s does not run", holder->run, holder->owner);
+    return container_remove(agent, holder->id) == 0 || agent->engine.status == 409 ? 0 : -1;
+}
+
+/* 0: the lock is ours. 1: somebody has it. -1: engine->error. Of several that find a stale lock, one gets the new one.
+ */
 static int try_lock(struct agent *agent, const struct msg_lock *message, struct holder *holder)
 {
-    if (run_lock_create(agent, message) == 0) {
-        return 0;
+    for (int i = 0; i < TAKE_OVER_TRIES; i++) {
+        if (run_lock_create(agent, message) == 0) {
+            return 0;
+        }
+        if (agent->engine.status != 409) {
+            return -1;
+        }
+        int held = look_at_lock(agent, holder);
+        if (held < 0 || (held == 1 && (!holder->owner_gone || holder->stager_runs))) {
+            return held;
+        }
+        if (held == 1 && remove_stale(agent, holder) != 0) {
+            return -1;
+        }
+        poll(NULL, 0, TAKE_OVER_PAUSE_MS);
     }
-    if (agent->engine.status != 409) {
-        return -1;
-    }
-    int held = look_at_lock(agent, holder);
-    if (held != 1) {
-        return held;
-    }
-    if (!holder->owner_gone || holder->stager_runs) {
-        return 1;
-    }
-    log_info("the lock of run %s is stale: its owner %s does not run", holder->run, holder->owner);
-    if (container_remove(agent, holder->id) != 0) {
-        return -1;
-    }
-    return run_lock_create(agent, message) == 0 ? 0 : -1;
+    return engine_error(&agent->engine, EXIT_LOCKED, "the stale lock of run %s cannot be removed", holder->run);
 }
 
 int lock_handle(struct agent *agent, const struct frame *frame)
