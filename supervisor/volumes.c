@@ -27,7 +27,11 @@ static int restore_layer(struct run *run, struct stream *stream)
     }
     say_warning("'%s' of service '%s' is on no volume: files are written over what the container has there",
                 stream->path, stream->service);
-    stream->entries = swapped.entries;
+    if (swapped.entries != stream->entries) {
+        return run_fail(
+            run, EXIT_INTEGRITY, "Archive integrity check failed: %s/%s: %llu entries were sent, %llu were kept",
+            stream->service, stream->name, (unsigned long long)stream->entries, (unsigned long long)swapped.entries);
+    }
     return TELL(run, PROCESS_AGENT, layer_put, .container = container->index, .label = text_of(stream->name),
                 .stream = merged) != 0
                ? -1

@@ -47,8 +47,8 @@ class Result:
 def environment(project, store, **options):
     """The environment of a run: nothing of the tests' own but PATH."""
     values = {"PATH": os.environ["PATH"], "PROJECT_NAME": project, "S3_BUCKET_URL": str(store), "MIN_FREE_SPACE": "1MB"}
-    values.update({name: str(value) for name, value in options.items() if value is not None})
-    return values
+    values.update(options)
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def restore(project, store, binary=RESTORE, deadline=DEADLINE, **options):

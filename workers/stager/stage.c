@@ -539,12 +539,12 @@ int stage_stream_end(struct stage *stage, unsigned number)
     return result == IPC_OK ? 0 : problem_errno(stage->problem, "cannot write", "frames");
 }
 
+/* A stream that did not come is no fault: the archive does not hold it, and its areas stay as they are. */
 static int refuse_unended(struct stage *stage)
 {
     for (unsigned i = 0; i <= MAX_STREAMS; i++) {
-        if (stage->streams[i] != NULL && stage->streams[i]->state != STREAM_ENDED) {
-            return problem_set(stage->problem, EXIT_INTEGRITY, "stream %u did not end: the archive does not hold it",
-                               i);
+        if (stage->streams[i] != NULL && stage->streams[i]->state == STREAM_OPEN) {
+            return problem_set(stage->problem, EXIT_INTEGRITY, "stream %u did not end", i);
         }
     }
     return 0;
@@ -552,7 +552,7 @@ static int refuse_unended(struct stage *stage)
 
 static int sync_mapping(struct stream *stream, struct mapping *mapping)
 {
-    if (mapping->area->staged) {
+    if (mapping->area->staged || stream->state == STREAM_WAITING) {
         return 0;
     }
     char name[TREE_PATH_MAX];
