@@ -43,7 +43,8 @@ int bulk_write(struct bulk *bulk, int fd);
 /* Queues a control frame. 0, or -1 where there is no room. */
 int bulk_control(struct bulk *bulk, unsigned type, const uint8_t *payload, size_t length);
 
-/* A new pass, whose control frame is queued next: frames behind the last streams_end are released. 0, or -1 with bulk->refusal. */
+/* A new pass, whose control frame is queued next: frames behind the last streams_end are released. 0, or -1 with
+ * bulk->refusal. */
 int bulk_begin(struct bulk *bulk);
 
 #endif
