@@ -158,7 +158,6 @@ SOUND = {
     "xattrs": (one_volume(inside(b"a", data=b"x", xattrs={b"user.one": b"1", b"user.empty": b"",
                                                           b"user.binary": bytes(range(1, 9)),
                                                           b"system.posix_acl_access": b"\x02\0\0\0"})), posix, {}),
-    "directory-twice": ([ROOT, inside(b"a", data=b"x")], lambda entry: gnu(entry) * (entry is ROOT and 1 or 1), {}),
     "many-files": (one_volume(*(inside(b"f%05d" % at, data=b"%d" % at) for at in range(8000))), gnu, {}),
     "larger-than-buffers": (one_volume(*(inside(b"f%d" % size, data=os.urandom(size)) for size in
                                          (1, 511, 512, 513, 98303, 98304, 262079, 262080, 262081, 3_000_001))), gnu, {}),
@@ -345,6 +344,14 @@ def test_acl_comes_out_by_number():
     acl = b"user::rw-,user:joe:r--:1234,group::r--,mask::r--,other::r--"
     result = unpack(zstd(tar(ROOT, pax([(b"SCHILY.acl.access", acl)]), inside(b"f"))), [WANT])
     assert result.complete and b"user:1234:r--" in result.streams[7] and b"joe" not in result.streams[7]
+
+
+def test_directory_may_come_again_and_counts_again():
+    folder = inside(b"sub", DIRECTORY, mode=0o700)
+    result = unpack(zstd(tar(ROOT, folder, inside(b"sub/f", data=b"x"), folder, ROOT)), [WANT])
+    assert result.complete and result.all("section_total")[0]["entries"] == 3, result.text
+    with tarfile.open(fileobj=io.BytesIO(bytes(result.streams[7]))) as file:
+        assert file.getnames() == [".", "sub", "sub/f", "sub", "."]
 
 
 def test_linkpath_on_a_regular_file_means_nothing():
