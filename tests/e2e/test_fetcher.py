@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import fault_server
 import pytest
 from fault_server import BUCKET, Server, cut, drip, error, make_certificate, reset, stall
 from fetcher_driver import ROOT, Failed, Fetcher, Redirected
@@ -373,7 +374,10 @@ def test_fewer_connections_when_the_server_asks(server, worker):
     assert most[0] <= 6
 
 
-def test_a_reader_that_waits_costs_no_attempt(server, worker):
+@pytest.mark.parametrize("idle", [None, 1])
+def test_a_reader_that_waits_costs_no_attempt(server, worker, monkeypatch, idle):
+    """Also where the server closes connections that are idle meanwhile."""
+    monkeypatch.setattr(fault_server.Request, "timeout", idle)
     server.put(NAME, blob(24 * PART))
     worker.sink.pause.set()
     worker.send("get", key=NAME, size=24 * PART, etag=server.etag(NAME))
@@ -502,6 +506,16 @@ def test_tls_recovers(certificate):
         worker.open(server.endpoint, BUCKET, "p", ca_bundle=str(certificate), attempts=5)
         server.fail(reset, cut(100000, reset=True), cut(5), stall(4, after=10))
         fetch(worker, server)
+
+
+def test_tls_over_many_connections(certificate):
+    """Random numbers are seeded once, before the lock-down: no connection may ask the kernel for more."""
+    with Server(tls=certificate) as server, Fetcher() as worker:
+        worker.open(server.endpoint, BUCKET, ca_bundle=str(certificate))
+        server.always = lambda request: setattr(request, "close_connection", True) or False
+        for _ in range(150):
+            assert worker.list("app") == []
+        assert server.connections == 150
 
 
 def test_tls_that_is_not_trusted(certificate, tmp_path):
@@ -687,6 +701,8 @@ def test_directory(store):
         fails(lambda: worker.get(NAME, info["size"], info["etag"]), "was changed")
         (store / NAME).unlink()
         fails(lambda: worker.get(NAME, info["size"], info["etag"]), "no longer in the store")
+    assert b"W left out of the list: the file 'p/backup_app_link' of the store cannot be opened" in worker.log
+    assert b"W left out of the list: 'p/backup_app_folder' in the store is no regular file" in worker.log
 
 
 def test_directory_holds_its_worker(store):

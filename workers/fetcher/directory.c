@@ -16,6 +16,7 @@
 #include "descriptors.h"
 #include "exit_codes.h"
 #include "io.h"
+#include "log.h"
 
 #define STORE FD_FIRST_FREE
 #define CHUNK (256 * 1024)
@@ -62,26 +63,24 @@ static void describe(const struct stat *status, struct answer *answer)
              (intmax_t)status->st_size, (intmax_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec);
 }
 
-/* Opens a regular file of the store. *fd is -1 unless OUTCOME_OK. */
+/* Opens a regular file of the store. *fd is -1 or the caller's to close, whatever the outcome. */
 static enum outcome open_object(const char *key, int *fd, struct stat *status, struct problem *problem)
 {
     *fd = -1;
     if (!plain_path(key)) {
         return problem_set(problem, EXIT_USAGE, "the name '%s' leads out of the store", key);
     }
-    cleanup_close int opened = openat(STORE, key, FILE_FLAGS);
-    if (opened < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    *fd = openat(STORE, key, FILE_FLAGS);
+    if (*fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         return OUTCOME_MISSING;
     }
-    if (opened < 0) {
+    if (*fd < 0) {
         return problem_set(problem, EXIT_STORAGE, "the file '%s' of the store cannot be opened: %s", key,
                            strerror(errno));
     }
-    if (fstat(opened, status) != 0 || !S_ISREG(status->st_mode)) {
+    if (fstat(*fd, status) != 0 || !S_ISREG(status->st_mode)) {
         return problem_set(problem, EXIT_STORAGE, "'%s' in the store is no regular file", key);
     }
-    *fd = opened;
-    opened = -1;
     return OUTCOME_OK;
 }
 
@@ -93,9 +92,13 @@ static int list_entry(const char *folder, const char *name, s3_listed_handler ha
         return 0;
     }
     struct answer answer;
-    struct problem ignored;
-    if (directory_head(key, &answer, &ignored) != OUTCOME_OK) {
-        return 0; /* a folder, a link, or gone meanwhile: no backup */
+    struct problem problem = {0};
+    enum outcome outcome = directory_head(key, &answer, &problem);
+    if (outcome == OUTCOME_FAILED) {
+        log_warning("left out of the list: %s", problem.text); /* a folder, a link, a file that we may not read */
+    }
+    if (outcome != OUTCOME_OK) {
+        return 0;
     }
     struct s3_listed object = {key, answer.etag, answer.size, answer.modified};
     return handler(context, &object);
@@ -127,7 +130,7 @@ enum outcome directory_list(const char *folder, const char *name, s3_listed_hand
 
 enum outcome directory_head(const char *key, struct answer *answer, struct problem *problem)
 {
-    struct stat status;
+    struct stat status = {0};
     cleanup_close int fd = -1;
     enum outcome outcome = open_object(key, &fd, &status, problem);
     if (outcome == OUTCOME_OK) {
@@ -179,7 +182,7 @@ static enum outcome copy(int fd, const struct ranges_object *object, int out, ra
 enum outcome directory_get(const struct ranges_object *object, int out, ranges_progress progress, void *context,
                            struct problem *problem)
 {
-    struct stat status;
+    struct stat status = {0};
     cleanup_close int fd = -1;
     enum outcome outcome = open_object(object->key, &fd, &status, problem);
     if (outcome == OUTCOME_MISSING) {

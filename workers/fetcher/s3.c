@@ -168,26 +168,31 @@ static enum outcome head_once(struct s3 *s3, const char *key, struct exchange *e
     return exchange_perform(exchange, s3, &request, problem);
 }
 
-static int compare_key(void *key, const struct s3_listed *object)
+struct sought {
+    const char *key;
+    bool listed;
+};
+
+static int compare_key(void *context, const struct s3_listed *object)
 {
-    return strcmp(key, object->key) == 0;
+    struct sought *sought = context;
+    sought->listed = sought->listed || strcmp(sought->key, object->key) == 0;
+    return 0;
 }
 
 /*
  * An answer to a HEAD has no body, so a refusal does not say why: a missing key, a missing bucket, a wrong signature
  * and a wrong clock look alike. A list that begins at the key tells, and sets the clock right.
  */
-static enum outcome ask_why(struct s3 *s3, const char *key, bool *listed, struct problem *problem)
+static enum outcome ask_why(struct s3 *s3, struct sought *sought, struct problem *problem)
 {
     static char url[S3_URL_MAX];
     static struct s3_page page;
-    struct selection selection = {key, strlen(key), compare_key, (void *)key};
-    if (s3_list_url(&s3->location, key, "", url, sizeof url) != 0) {
+    struct selection selection = {sought->key, strlen(sought->key), compare_key, sought};
+    if (s3_list_url(&s3->location, sought->key, "", url, sizeof url) != 0) {
         return problem_set(problem, EXIT_USAGE, "S3: the name of the object is too long");
     }
-    enum outcome outcome = list_page(s3, &selection, url, &page, problem);
-    *listed = outcome == OUTCOME_FAILED && strstr(problem->text, "(stopped)") != NULL;
-    return *listed ? OUTCOME_OK : outcome;
+    return list_page(s3, &selection, url, &page, problem);
 }
 
 enum outcome s3_head(struct s3 *s3, const char *key, struct answer *answer, struct problem *problem)
@@ -200,12 +205,12 @@ enum outcome s3_head(struct s3 *s3, const char *key, struct answer *answer, stru
     outcome = head_once(s3, key, &exchange, problem);
     if (outcome == OUTCOME_FAILED && exchange.status >= 400 && exchange.status < 405) {
         bool missing = exchange.status == 404;
-        bool listed = false;
-        enum outcome reason = ask_why(s3, key, &listed, problem);
+        struct sought sought = {key, false};
+        enum outcome reason = ask_why(s3, &sought, problem);
         if (reason != OUTCOME_OK) {
             return reason;
         }
-        if (missing && !listed) {
+        if (missing && !sought.listed) {
             return OUTCOME_MISSING;
         }
         outcome = head_once(s3, key, &exchange, problem);
