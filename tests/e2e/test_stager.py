@@ -450,6 +450,40 @@ def test_a_label_within_anothers_path(place):
     assert (place.volume / "a/x").read_text() == "inner" and (place.volume / "top").exists()
 
 
+def test_a_label_within_anothers_path_alone(place):
+    """The outer one's section is missing: swapping its area would lose what lies beside the inner path."""
+    before = snapshot(place.volume)
+    stager = place.stager()
+    stager.root(0)
+    stager.root(1, mount=0, subpath="a")
+    stager.stream(1, root=0)
+    stager.stream(2, root=1)
+    with pytest.raises(Failed, match="but not the rest"):
+        stager.stage({2: make_tar(("x", b"inner", {}))})
+    stager.ask("clean")
+    assert snapshot(place.volume) == before
+
+
+def test_sections_that_do_not_come(place):
+    """Their volumes stay as they are; others are swapped."""
+    other = place.base / "other"
+    other.mkdir()
+    write(other / "f", "stays")
+    before = snapshot(other)
+    place.mounts.append(other)
+    stager = place.stager()
+    stager.root(0)
+    stager.root(1)
+    stager.stream(1, root=0)
+    stager.stream(2, root=1)
+    stager.stage({1: BACKUP})
+    assert stager.ask("commit")["roots"] == 1
+    stager.ask("conclude")
+    stager.ask("clean")
+    check_restored(place.volume)
+    assert snapshot(other) == before
+
+
 @pytest.mark.parametrize("change, different", [(None, 0), ("text", 1), ("mode", 1), ("kind", 1)])
 def test_a_shared_root_is_compared(place, change, different):
     first = [("a", DIRECTORY, {}), ("a/x", b"same", {}), ("l", SYMLINK, {"linkname": "t"})]
@@ -749,7 +783,7 @@ def test_the_note(place):
 
 def test_merging_a_layer(place):
     saved = make_tar(("./", DIRECTORY, {"uid": 5}), ("./keep", DIRECTORY, {"uid": 33, "gid": 34}),
-                     ("./keep/f", b"", {"uid": 33, "gid": 34}), ("./stays", b"", {"uid": 33}))
+                     ("./keep/f", b"", {"uid": 33, "gid": 34}), ("./keep/stays", b"", {"uid": 33}))
     archive = make_tar((".", DIRECTORY, {}), ("keep", DIRECTORY, {}), ("keep/f", b"new", {}), ("keep/ü", b"1", {}))
     stager = place.stager()
     stager.stream(1, spool=1)
@@ -757,7 +791,7 @@ def test_merging_a_layer(place):
     stager.stage({1: archive, 2: saved})
     counts = stager.ask("layer_merge", stream=1, saved=2, merged=3, ownership=0)
     assert counts == {"roots": 1, "entries": 3, "bytes": 4}
-    assert len(stager.warnings) == 1 and "stays" in stager.warnings[0]
+    assert len(stager.warnings) == 1 and "keep/stays is" in stager.warnings[0]
     with tarfile.open(place.run / "spool/3") as tar:
         found = {m.name: (m.uid, m.gid, m.size) for m in tar}
     assert found == {".": (5, 0, 0), "keep": (33, 34, 0), "keep/f": (33, 34, 3), "keep/ü": (33, 34, 1)}

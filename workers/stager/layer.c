@@ -18,8 +18,7 @@
 
 #define SKELETON "skeleton"
 #define WARNINGS_SHOWN 20
-#define SAVED_TIME 1  /* seconds since 1970: in `saved` */
-#define MERGED_TIME 2 /* in the archive as well */
+#define MERGED_TIME 2 /* seconds since 1970: the name is in the archive as well */
 
 struct merge {
     struct channel *channel;
@@ -31,12 +30,6 @@ struct merge {
     struct swap_counts *counts;
     uint64_t alone; /* names that saved alone has */
 };
-
-static int mark(int parent, const char *name, time_t time)
-{
-    struct timespec times[2] = {{0, UTIME_OMIT}, {time, 0}};
-    return utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW);
-}
 
 /* Returns 0, or -1 with errno. The tar has directories before what they hold. */
 static int add_bone(int skeleton, const char *path, bool directory, struct owner owner)
@@ -51,7 +44,7 @@ static int add_bone(int skeleton, const char *path, bool directory, struct owner
     if (result != 0 && errno != EEXIST) {
         return -1;
     }
-    return fchownat(fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) == 0 ? mark(fd, name, SAVED_TIME) : -1;
+    return fchownat(fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
 }
 
 static int add_saved_entry(struct merge *merge, struct archive_entry *entry)
@@ -148,7 +141,8 @@ static void choose_owner(struct merge *merge, struct archive_entry *entry, const
     bool has_live = live.fd >= 0 && *path != '\0' && fstatat(live.fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
     if (has_live) {
         was = (struct owner){status.st_uid, status.st_gid};
-        mark(live.fd, name, MERGED_TIME);
+        const struct timespec times[2] = {{0, UTIME_OMIT}, {MERGED_TIME, 0}};
+        utimensat(live.fd, name, times, AT_SYMLINK_NOFOLLOW);
     }
     mode_t mode = archive_entry_perm(entry);
     bool file = archive_entry_filetype(entry) == AE_IFREG;
@@ -208,14 +202,36 @@ static int learn_owner(struct merge *merge, struct archive *in, struct archive_e
     return 0;
 }
 
-static int warn_alone(void *context, int parent, const char *name, const struct stat *status)
+static void warn_alone(struct merge *merge, const char *path)
 {
-    (void)parent;
-    struct merge *merge = context;
-    if (status->st_mtim.tv_sec == SAVED_TIME && merge->alone++ < WARNINGS_SHOWN) {
-        channel_warn(merge->channel, "%s is not in the backup and stays: it lies in the container's own layer", name);
+    if (merge->alone++ < WARNINGS_SHOWN) {
+        channel_warn(merge->channel, "%.1000s is not in the backup and stays: it lies in the container's own layer",
+                     path);
     }
-    return 0;
+}
+
+/* Names that were not marked; below a directory that saved alone has, the directory's name says it all. */
+static int find_alone(struct merge *merge, int dir, const char *path, unsigned depth)
+{
+    cleanup_closedir DIR *list = depth > TREE_DEPTH_MAX ? NULL : tree_list(dir);
+    struct dirent *entry;
+    while (list != NULL && (entry = tree_next(list)) != NULL) {
+        char below[TREE_PATH_MAX];
+        struct stat status;
+        if (tree_join(below, path, entry->d_name) != 0 ||
+            fstatat(dir, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+            return problem_errno(merge->problem, "cannot look at the saved", entry->d_name);
+        }
+        if (status.st_mtim.tv_sec != MERGED_TIME) {
+            warn_alone(merge, below);
+            continue;
+        }
+        cleanup_close int child = S_ISDIR(status.st_mode) ? tree_open(dir, entry->d_name, O_RDONLY | O_DIRECTORY) : -1;
+        if (child >= 0 && find_alone(merge, child, below, depth + 1) != 0) {
+            return -1;
+        }
+    }
+    return list == NULL || errno != 0 ? problem_errno(merge->problem, "cannot list the saved", path) : 0;
 }
 
 static int write_merged(struct merge *merge, int run_volume, const struct msg_layer_merge *message)
@@ -251,7 +267,7 @@ int layer_merge(struct channel *channel, int run_volume, const struct msg_layer_
     merge.owners.ownership = (enum ownership)message->ownership;
     merge.owners.fallback = (struct owner){(uid_t)message->default_uid, (gid_t)message->default_gid};
     if (read_saved(&merge, run_volume, (unsigned)message->saved) != 0 ||
-        write_merged(&merge, run_volume, message) != 0 || tree_walk(skeleton, warn_alone, &merge) != 0) {
+        write_merged(&merge, run_volume, message) != 0 || find_alone(&merge, skeleton, "", 0) != 0) {
         return -1;
     }
     if (merge.alone > WARNINGS_SHOWN) {

@@ -583,10 +583,35 @@ static void free_streams(struct stage *stage)
     stage->running = false;
 }
 
+/*
+ * A stream that was joined to an outer one's area, which did not come: swapping the area would lose all that lies
+ * beside the inner path.
+ */
+static int refuse_lone_inner(struct stream *stream, struct mapping *mapping)
+{
+    struct stage *stage = stream->stage;
+    if (stream->state == STREAM_WAITING || *mapping->base == '\0' || mapping->area->onlys.count != 0) {
+        return 0;
+    }
+    for (size_t i = 0; i <= MAX_STREAMS; i++) {
+        const struct stream *other = stage->streams[i];
+        for (size_t m = 0; other != NULL && other->state != STREAM_WAITING && m < other->mapping_count; m++) {
+            if (other->mappings[m].area == mapping->area && *other->mappings[m].base == '\0') {
+                return 0;
+            }
+        }
+    }
+    char name[TREE_PATH_MAX];
+    return problem_set(stage->problem, EXIT_INTEGRITY,
+                       "the archive holds %.1000s of %.1000s, but not the rest of it, which another label covers: take "
+                       "that label away for this restore",
+                       mapping->base, area_name(mapping->area, name));
+}
+
 int stage_finish(struct stage *stage)
 {
-    if (refuse_unended(stage) != 0 || for_each_mapping(stage, sync_mapping) != 0 ||
-        areas_commit(stage->areas, stage->problem) != 0) {
+    if (refuse_unended(stage) != 0 || for_each_mapping(stage, refuse_lone_inner) != 0 ||
+        for_each_mapping(stage, sync_mapping) != 0 || areas_commit(stage->areas, stage->problem) != 0) {
         return -1;
     }
     free_streams(stage);
