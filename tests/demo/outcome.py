@@ -32,34 +32,39 @@ def read_report(lines):
     return report
 
 
-def _verdict(differences):
-    return f"{len(differences)} DIFFERENCES" if differences else "identical"
-
-
 def _print_row(*cells):
     print("{:<44} {:>10} {:>10}  {}".format(*cells).rstrip())
 
 
-def _print_section(report, section, things, differences):
-    """Of a database the things that were compared are counted: tables, their
-    rows' digests, roles and so on; its bytes are on its server's line."""
-    entries, size = report.counts.get(section, (things, ""))
-    _print_row(section, entries, size, _verdict(differences))
+def _verdict(differences):
+    return f"{len(differences)} DIFFERENCES" if differences else "identical"
 
 
-def print_table(report, before, comparison):
-    """Seconds of each phase; entries, bytes and verdict of each section."""
-    print()
+def _print_phases(report):
     _print_row("Phase", "seconds", "", "")
     for phase, seconds in report.seconds.items():
         _print_row(phase, seconds, "", "")
+
+
+def _print_sections(report, before, comparison):
+    """Of a database the things that were compared are counted: tables, their
+    rows' digests, roles and so on. Its bytes are in its server's line."""
+    _print_row("Restored", "entries", "bytes", "compared with before")
+    for section in sorted(comparison.keys() | report.counts.keys()):
+        entries, size = report.counts.get(section, (len(before.get(section, {})), ""))
+        if section in comparison:
+            _print_row(section, entries, size, _verdict(comparison[section]))
+        else:
+            _print_row(f"{section}databases in the dump, bytes of SQL", entries, size, "")
+
+
+def print_table(report, before, comparison):
+    """Seconds of each phase; entries, bytes and verdict of each section; what
+    differs, if anything."""
     print()
-    _print_row("Restored", "entries", "bytes", "against the state before")
-    for section, differences in comparison.items():
-        _print_section(report, section, len(before.get(section, {})), differences)
-    for server, (databases, size) in report.counts.items():
-        if server.endswith(": "):
-            _print_row(f"{server}the dump's databases and bytes", databases, size, "")
+    _print_phases(report)
+    print()
+    _print_sections(report, before, comparison)
     differing = {section: lines for section, lines in comparison.items() if lines}
     if differing:
         print()

@@ -14,6 +14,8 @@ LOG_FILE=$RUN_DIR/image.log
 IMAGE=restore:local
 # A tag keeps the build stage, our cache, from being pruned with untagged images.
 BUILD_STAGE=restore:build
+# The build stage has it from the Dockerfile.
+LABEL=restore.build=true
 
 make_base() {
 	"$ROOT/tests/env/install.sh" test
@@ -32,6 +34,6 @@ exec 9>"$RUN_DIR/image.lock"
 flock 9
 [ -n "${BASE_IMAGE-}" ] || make_base
 build --target build -t "$BUILD_STAGE"
-build -t "$IMAGE"
-docker image prune -f --filter label=restore.build >/dev/null
+build --label "$LABEL" -t "$IMAGE"
+docker image prune -f --filter "label=$LABEL" >/dev/null
 echo "$IMAGE $(docker image inspect -f '{{.Id}} {{.Size}}' "$IMAGE") bytes"
