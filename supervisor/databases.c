@@ -1,8 +1,9 @@
-/* Phase 6: copy the data directories for undo, start the servers alone, load all at once, check. */
+/* Phase 6: start the servers alone, load all at once, check. Before it, their data directories are copied for undo. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "databases.h"
 #include "monitor.h"
 #include "output.h"
 #include "phases.h"
@@ -257,6 +258,11 @@ static int for_each_server(struct run *run, int (*step)(struct run *, struct str
     return 0;
 }
 
+int copy_data_directories(struct run *run)
+{
+    return for_each_server(run, copy_for_undo);
+}
+
 int phase_databases(struct run *run)
 {
     bool any = false;
@@ -267,8 +273,8 @@ int phase_databases(struct run *run)
         say("The backup holds no database dump for this stack");
         return 0;
     }
-    if (for_each_server(run, copy_for_undo) != 0 || start_servers(run) != 0 || for_each_server(run, wait_ready) != 0 ||
-        for_each_server(run, prepare_server) != 0 || load_all(run) != 0) {
+    if (start_servers(run) != 0 || for_each_server(run, wait_ready) != 0 || for_each_server(run, prepare_server) != 0 ||
+        load_all(run) != 0) {
         return -1;
     }
     return for_each_server(run, finish_server);

@@ -1,6 +1,7 @@
 /* Phase 5: swap what was staged with what is live. */
 #include <string.h>
 
+#include "databases.h"
 #include "download.h"
 #include "monitor.h"
 #include "output.h"
@@ -56,7 +57,7 @@ static int report_volume(struct run *run, struct stream *stream)
 int phase_volumes(struct run *run)
 {
     struct msg_swapped swapped;
-    if (stage_deferred(run) != 0 || check_users(run, true) != 0 ||
+    if (stage_deferred(run) != 0 || copy_data_directories(run) != 0 || check_users(run, true) != 0 ||
         stager_step(run, MESSAGE_commit, &(struct msg_commit){}, &swapped) != 0 || check_users(run, true) != 0) {
         return -1;
     }

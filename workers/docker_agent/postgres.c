@@ -247,29 +247,21 @@ enum outcome postgres_finish(struct server *server, struct database_state *state
     return report(server, &answer);
 }
 
-/* \connect, to a database of any name: a connection string inside an argument of psql. */
+/*
+ * \connect, to a database of any name, as pg_dump writes it: a connection string, quoted as an identifier for psql's
+ * parser. Names with a line break cannot be written that way; pg_dumpall refuses them too.
+ */
 static void add_connect(struct sql *sql, const char *database)
 {
-    sql_add(sql, "\\connect -reuse-previous=on 'dbname=\\'");
+    sql_add(sql, "\\connect -reuse-previous=on \"dbname='");
     for (; *database != '\0'; database++) {
         const char piece[] = {*database, '\0'};
-        switch (*database) {
-        case '\'':
-        case '\\': /* escaped once for the connection string, each half once more for psql */
-            sql_add(sql, "\\\\\\");
-            sql_add(sql, piece);
-            break;
-        case '\n':
-            sql_add(sql, "\\n");
-            break;
-        case '\r':
-            sql_add(sql, "\\r");
-            break;
-        default:
-            sql_add(sql, piece);
+        if (*database == '\'' || *database == '\\') {
+            sql_add(sql, "\\");
         }
+        sql_add(sql, *database == '"' ? "\"\"" : piece);
     }
-    sql_add(sql, "\\''\n");
+    sql_add(sql, "'\"\n");
 }
 
 enum outcome postgres_check(struct server *server, struct census *census)
@@ -283,6 +275,9 @@ enum outcome postgres_check(struct server *server, struct census *census)
     for (size_t i = 0; i < databases.row_count; i++) {
         if (strcmp(databases.rows[i].key, "database") == 0) {
             census->databases++;
+            if (strpbrk(databases.rows[i].value, "\r\n") != NULL) {
+                continue;
+            }
             add_connect(&sql, databases.rows[i].value);
             sql_add(&sql, database_check_sql);
         }
