@@ -13,6 +13,8 @@
 enum { PARTS = NETWORK_HANDLES, PART_SIZE = S3_ARENA / PARTS };
 
 #define PROGRESS_MS 250
+#define TRIAL_MS 500        /* long enough for new connections to gain speed */
+#define TRIAL_PAUSE_MS 5000 /* after a trial that gained nothing */
 
 /* A range of the object, in a ring in the order of delivery. */
 struct part {
@@ -23,7 +25,13 @@ struct part {
     size_t have;
     size_t sent;
     unsigned resumed; /* of the exchange, as far as counted */
-    bool counted;     /* that it is complete */
+};
+
+/* Whether more connections bring more: the rate with as many as now against the rate with half of them. */
+struct trial {
+    int64_t since;   /* the rate is measured from here */
+    uint64_t before; /* bytes received until then */
+    uint64_t best;   /* rate with fewer connections, bytes a second */
 };
 
 struct download {
@@ -35,10 +43,12 @@ struct download {
     bool broken;    /* the reader closed the pipe */
     bool pipe_full; /* at the last write */
     uint64_t asked; /* bytes that parts stand for */
+    uint64_t received;
     uint64_t delivered;
     uint64_t resumed;
     unsigned connections; /* how many parts may be on their way at once */
-    unsigned head;        /* of the ring: the part that is delivered */
+    struct trial trial;
+    unsigned head; /* of the ring: the part that is delivered */
     unsigned count;
     int64_t next_report;
     struct part parts[PARTS];
@@ -83,6 +93,7 @@ static int take_bytes(void *context, uint64_t offset, const uint8_t *bytes, size
     }
     memcpy(part->buffer + part->have + direct, bytes + direct, size - direct);
     part->have += size;
+    download->received += size;
     return 0;
 }
 
@@ -97,7 +108,6 @@ static void begin_part(struct download *download)
     part->size = left < PART_SIZE ? (size_t)left : PART_SIZE;
     part->have = part->sent = 0;
     part->resumed = 0;
-    part->counted = false;
     struct request request = {.subject = download->subject,
                               .url = download->url,
                               .etag = download->object->etag,
@@ -131,7 +141,38 @@ static bool reader_is_behind(struct download *download)
     return download->pipe_full && part_at(download, 0)->exchange.state == EXCHANGE_ENDED;
 }
 
-/* As long as the reader waits for the network, one more connection for each part that came; fewer when asked to. */
+static void restart_trial(struct download *download, int64_t since, uint64_t best)
+{
+    download->trial = (struct trial){since, download->received, best};
+}
+
+/*
+ * Twice the connections as long as that brings a quarter more; else back again, and another try later. While the
+ * reader is what everything waits for, there is nothing to measure.
+ */
+static void try_more(struct download *download)
+{
+    int64_t now = clock_ms();
+    int64_t elapsed = now - download->trial.since;
+    if (elapsed < 0 || reader_is_behind(download)) {
+        restart_trial(download, elapsed < 0 ? download->trial.since : now, download->trial.best);
+        return;
+    }
+    if (elapsed < TRIAL_MS) {
+        return;
+    }
+    uint64_t rate = (download->received - download->trial.before) * 1000 / (uint64_t)elapsed;
+    bool gained = rate > download->trial.best + download->trial.best / 4;
+    if (gained && download->connections < PARTS) {
+        download->connections *= 2;
+        restart_trial(download, now, rate);
+        return;
+    }
+    download->connections /= !gained && download->connections > 1 ? 2 : 1;
+    restart_trial(download, now + TRIAL_PAUSE_MS, 0);
+}
+
+/* Counts what was continued, and asks for less where the server wants that. */
 static void adapt(struct download *download, struct part *part)
 {
     struct exchange *exchange = &part->exchange;
@@ -140,10 +181,7 @@ static void adapt(struct download *download, struct part *part)
     if (exchange->throttled) {
         exchange->throttled = false;
         download->connections = (download->connections + 1) / 2;
-    }
-    if (exchange->state == EXCHANGE_ENDED && !part->counted) {
-        part->counted = true;
-        download->connections += !reader_is_behind(download) && download->connections < PARTS;
+        restart_trial(download, clock_ms() + TRIAL_PAUSE_MS, 0);
     }
 }
 
@@ -210,6 +248,7 @@ static enum outcome run(struct download *download, ranges_progress progress, voi
         if (outcome == OUTCOME_OK) {
             outcome = check(download, problem);
         }
+        try_more(download);
         deliver(download);
         if (outcome == OUTCOME_OK) {
             outcome = report(download, progress, context, problem);
@@ -236,6 +275,7 @@ enum outcome ranges_get(struct s3 *s3, const struct ranges_object *object, int o
     }
     download =
         (struct download){.s3 = s3, .object = object, .subject = subject, .url = url, .out = out, .connections = 1};
+    restart_trial(&download, clock_ms(), 0);
     enum outcome outcome = run(&download, progress, context, problem);
     *resumed = download.resumed;
     return outcome == OUTCOME_MISSING ? OUTCOME_FAILED : outcome;
