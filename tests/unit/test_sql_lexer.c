@@ -373,6 +373,7 @@ static void mariadb_lets_sound_sql_through(void **state)
         "DELIMITER ;;\nCREATE PROCEDURE `p`()\nBEGIN\n  SELECT 1; -- it's\n  SELECT 'a;;b';\n\\N\nEND ;;\nDELIMITER "
         ";\nSELECT 1;",
         "delimiter //\nCREATE TRIGGER t BEFORE INSERT ON x FOR EACH ROW BEGIN SET NEW.a = 1/2; END//\nDELIMITER ;\n",
+        "DELIMITER $$\nCREATE PROCEDURE a$b() SELECT $ , 1 $$\nUSE x$$\nDELIMITER ;\nSELECT 2;",
         "/*!50003 SET sql_mode              = 'ANSI_QUOTES' */ ;\nCREATE VIEW v AS SELECT \"a\\\";\n"
         "/*!50003 SET sql_mode              = @saved_sql_mode */ ;\nSELECT \"it\\\"s\";",
         "SET sql_mode = 'ANSI_QUOTES';\nSELECT * FROM t WHERE a = 'it\\'s' AND b = \"x\";",
@@ -437,6 +438,7 @@ static void mariadb_refuses_what_a_client_would_obey(void **state)
         "SET sql_mode = @other;",
         "SET sql_mode = CONCAT('NO_BACKSLASH', '_ESCAPES');",
         "/*!999999 SET sql_mode = 'NO_BACKSLASH_ESCAPES' */;",
+        "SET @a = 1 /*M!999998, sql_mode = 'ANSI_QUOTES' */;",
         "/*!999999\\- enable the sandbox mode */ SELECT 1;\n",
         "SELECT 1; /*M!999999\\- enable the sandbox mode */\n",
         "SELECT 1;\n-- Dump completed\nSELECT 2;",

@@ -16,6 +16,9 @@ typedef const unsigned char *place;
 #define TRAILER "-- Dump completed"
 #define VERSION_LINE "-- Server version\t"
 
+/* Enough to tell apart whatever begins with the same byte: the longest is the sandbox line's start. */
+#define LOOKAHEAD 16
+
 static bool is_space(unsigned char byte)
 {
     return byte == ' ' || (byte >= '\t' && byte <= '\r');
@@ -489,13 +492,13 @@ static place scan_special(struct sql_lexer *lexer, place at, place end)
     if (*at == '\0') {
         return sql_fail(lexer, at, "there is a NUL byte outside of a string: use another backup");
     }
-    enum sql_state state = is_word_part(*at) ? IN_WORD : IN_CODE;
+    bool word = is_word_part(*at) && *at != (unsigned char)mariadb->delimiter[0];
     bool quoted = *at == '\'' || *at == '"' || *at == '`';
-    if (begin_token(lexer, at, quoted ? IN_STRING : state) == NULL) {
+    if (begin_token(lexer, at, quoted ? IN_STRING : word ? IN_WORD : IN_CODE) == NULL) {
         return NULL;
     }
     mariadb->quote = *at;
-    if (quoted || state == IN_WORD) {
+    if (quoted || word) {
         return quoted ? at + 1 : at;
     }
     sql_text_add(lexer, at, at + 1);
@@ -556,12 +559,10 @@ static place scan_code(struct sql_lexer *lexer, place at, place end)
         }
         return at;
     }
-    /* enough to tell a comment, a delimiter or the start of a client's line from what else begins in the same way */
-    bool may_begin_line = lexer->token_count == 0 && (*at == '/' || *at == 'd' || *at == 'D');
-    if (!lexer->final && end - at < (may_begin_line ? 16 : SQL_DELIMITER_MAX + 1)) {
+    if (!lexer->final && end - at < LOOKAHEAD) {
         return at;
     }
-    place after = may_begin_line ? scan_statement_start(lexer, at, end) : at;
+    place after = lexer->token_count == 0 ? scan_statement_start(lexer, at, end) : at;
     if (after == NULL || lexer->state != IN_CODE) {
         return after;
     }
