@@ -26,7 +26,7 @@ TABLE = read_table()
 NAMES = {number: name for name, (number, _) in TABLE.items()}
 
 
-def encode(name, **values):
+def encode(name, /, **values):
     number, fields = TABLE[name]
     payload = b""
     for kind, field in fields:
