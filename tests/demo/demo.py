@@ -15,13 +15,12 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "stack"))
 
-# pylint: disable=wrong-import-position # they lie in tests/stack
+# These lie there or beside this file.
 import damage
 import fill
 import make_backup
@@ -35,6 +34,7 @@ TOOL_PROJECT = "restore-demo-tool"
 BUCKET = "restore-demo"
 # What a restore makes in the engine has this label, with its project's name.
 RUN_LABEL = "restore.project"
+ENV_FILE = stack.RUN_DIR / "demo.env"
 SCALE = 10
 # damage.py touches everything else.
 LEFT_ALONE = {"db: template1"}
@@ -71,16 +71,14 @@ def settings():
     }
 
 
-def write_env_file(folder):
+def write_env_file():
     """A user's way: .env.example, copied and edited."""
     text = (ROOT / ".env.example").read_text()
     for name, value in settings().items():
         text, count = re.subn(rf"(?m)^#?{name}=.*$", lambda _, n=name, v=value: f"{n}='{v}'", text)
         if count != 1:
             raise DemoFailed(f".env.example has {count} lines for {name}")
-    path = pathlib.Path(folder) / ".env"
-    path.write_text(text)
-    return path
+    ENV_FILE.write_text(text)
 
 
 def clean_environment():
@@ -97,10 +95,10 @@ def compose_command():
     return stack.compose_command()
 
 
-def restore(env_file):
+def restore():
     """Runs the restore container, shows its log and returns its lines."""
     argv = [*compose_command(), "-p", TOOL_PROJECT, "-f", str(ROOT / "compose.yaml"),
-            "--env-file", str(env_file), "run", "--rm", "-T", "restore"]
+            "--env-file", str(ENV_FILE), "run", "--rm", "-T", "restore"]
     print("    " + " ".join(argv), flush=True)
     lines = []
     with subprocess.Popen(argv, env=clean_environment(), stdin=subprocess.DEVNULL,
@@ -137,6 +135,7 @@ def clean_up():
     remove_labelled("volume", f"{RUN_LABEL}={PROJECT}")
     remove_labelled("image", f"{RUN_LABEL}={PROJECT}")
     remove_bucket()
+    ENV_FILE.unlink(missing_ok=True)
 
 
 def take_damaged(before):
@@ -149,7 +148,7 @@ def take_damaged(before):
     print(f"    {sum(map(len, comparison.values()))} differences in {len(comparison)} sections")
 
 
-def tell_the_story(folder):
+def tell_the_story():
     """Returns whether everything is back."""
     timed("images", stack.run, [IMAGE_SCRIPT])
     timed("a stack with two databases and two volumes", stack.up, PROJECT)
@@ -158,7 +157,8 @@ def tell_the_story(folder):
     print("    " + timed("a backup in S3", make_backup.make_backup, PROJECT,
                          settings()["S3_BUCKET_URL"]))
     timed("damaging every volume and database", take_damaged, before)
-    lines = timed("the restore", restore, write_env_file(folder))
+    write_env_file()
+    lines = timed("the restore", restore)
     stack.wait_healthy(PROJECT)
     after = timed("its state after", state.take, PROJECT)
     comparison = state.compare(before, after)
@@ -174,8 +174,7 @@ def run():
     surroundings.start()
     clean_up()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            return tell_the_story(folder)
+        return tell_the_story()
     finally:
         step("cleaning up (images stay)")
         clean_up()
