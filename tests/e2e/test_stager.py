@@ -162,7 +162,7 @@ def check_restored(volume):
         ".", "a", "a/x", "a/new", "empty", "link", "hard", "fifo", "attributes", "acl", "acl/inner", *ODD_NAMES]}
     assert (volume / "a/x").read_text() == "new x" and (volume / "a/x").samefile(volume / "hard")
     assert os.readlink(volume / "link") == "../../etc/passwd"
-    modes = {"": 0o750, "a": 0o2775, "a/x": 0o604, "empty": 0o700, "fifo": 0o600, "acl/inner": 0o600}
+    modes = {"": 0o755, "a": 0o2775, "a/x": 0o604, "empty": 0o700, "fifo": 0o600, "acl/inner": 0o600}
     for name, mode in modes.items():
         assert stat.S_IMODE(os.lstat(volume / name).st_mode) == mode, name
     for name, what in now.items():
@@ -297,7 +297,7 @@ def test_owners_of_a_root_that_is_roots(place):
 def test_owners_of_several_users(place):
     write(place.volume / "b/of-another", "", owner=(33, 33))
     place.staged(make_tar(("top", b"", {}), ("b/of-another", b"", {}), ("b/new", b"", {}))).ask("commit")
-    assert os.stat(place.volume / "top")[4:6] == (0, 0)
+    assert os.stat(place.volume / "top")[4:6] == (1000, 1001), "most entries are theirs"
     assert os.stat(place.volume / "b/of-another")[4:6] == (33, 33)
     assert os.stat(place.volume / "b/new")[4:6] == (1000, 1001)
 
@@ -310,7 +310,7 @@ def test_owners_of_an_empty_volume(tmp_path):
     assert os.stat(place.volume)[4:6] == (0, 0)
 
 
-KNOWS = make_tar((".", DIRECTORY, {"uid": 0}), ("a", DIRECTORY, {}), ("a/x", b"", {"mode": 0o4755}),
+KNOWS = make_tar((".", DIRECTORY, {"uid": 0, "mode": 0o711}), ("a", DIRECTORY, {}), ("a/x", b"", {"mode": 0o4755}),
                  ("a/y", b"", {"uid": 55, "gid": 56}), ("late", b"", {}))
 
 
@@ -320,6 +320,7 @@ def test_an_archive_that_knows_owners(place):
     assert os.stat(place.volume / "a/y")[4:6] == (55, 56)
     for name in ["", "a", "a/x", "late"]:
         assert os.stat(place.volume / name)[4:6] == (0, 0), name
+    assert stat.S_IMODE(os.stat(place.volume).st_mode) == 0o711, "and the root's mode"
     assert stat.S_IMODE(os.stat(place.volume / "a/x").st_mode) == 0o4755, "it was root's in the archive"
     assert stager.warnings == []
 
@@ -375,6 +376,47 @@ def test_streams_interleaved(place):
     stager.ask("clean")
     check_restored(place.volume)
     assert len(list(second.iterdir())) == 50
+
+
+def test_replicas_of_a_scaled_service(place):
+    """One stream, a volume for each container, and one that both mount below."""
+    second, shared = place.base / "second", place.base / "shared"
+    for path in (second, shared):
+        path.mkdir()
+        write(path / "old", "")
+    (second / "both").mkdir()
+    (place.volume / "both").mkdir()
+    place.mounts += [second, shared]
+    stager = place.stager()
+    for number in range(3):
+        stager.root(number)
+    for root, prefix in [(0, ""), (2, "both"), (1, ""), (2, "both")]:
+        stager.stream(1, root=root, prefix=prefix, compare=1)
+    staged = stager.stage({1: make_tar((".", DIRECTORY, {}), ("f", b"ff", {}), ("both", DIRECTORY, {}),
+                                       ("both/g", b"g", {}))})
+    assert staged == {1: {"stream": 1, "entries": 3, "bytes": 3, "different": 0}}
+    stager.ask("commit")
+    stager.ask("conclude")
+    stager.ask("clean")
+    for volume in (place.volume, second):
+        assert sorted(os.listdir(volume)) == ["both", "f"] and os.listdir(volume / "both") == []
+        assert (volume / "f").read_text() == "ff"
+    assert os.listdir(shared) == ["g"]
+
+
+def test_a_shared_root_whose_streams_end_together(place):
+    stager = place.stager()
+    stager.root(0)
+    stager.stream(1)
+    stager.stream(2, compare=1)
+    stager.send("stage", reserve_bytes=0)
+    for number in (1, 2):
+        for at in range(0, len(BACKUP), 200_000):
+            stager.send("stream_data", stream=number, bytes=BACKUP[at:at + 200_000])
+    for number in (1, 2):
+        stager.send("stream_end", stream=number)
+    stager.send("streams_end")
+    assert [values["different"] for name, values in stager.until("stage_end") if name == "staged"] == [0, 0]
 
 
 def test_mount_points_below_the_path(place):

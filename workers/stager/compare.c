@@ -49,7 +49,7 @@ static bool same_target(int fd, const char *target)
 }
 
 /* setuid and setgid are left out: what became of them depended on owners. */
-static bool same_kind(const struct stat *status, struct archive_entry *entry)
+static bool same_kind(const struct stat *status, struct archive_entry *entry, bool unfinished)
 {
     if (archive_entry_hardlink(entry) != NULL) {
         return !S_ISDIR(status->st_mode);
@@ -60,16 +60,20 @@ static bool same_kind(const struct stat *status, struct archive_entry *entry)
     if (S_ISREG(status->st_mode) && status->st_size != archive_entry_size(entry)) {
         return false;
     }
-    return S_ISLNK(status->st_mode) || (status->st_mode & 01777) == (archive_entry_perm(entry) & 01777);
+    bool modeless = S_ISLNK(status->st_mode) || (S_ISDIR(status->st_mode) && unfinished);
+    return modeless || (status->st_mode & 01777) == (archive_entry_perm(entry) & 01777);
 }
 
 int compare_entry(struct stream *stream, struct mapping *mapping, const char *path, struct archive *archive,
                   struct archive_entry *entry)
 {
+    if (*path == '\0') {
+        return 0; /* the root's own attributes may be the live ones */
+    }
     cleanup_close int fd = tree_open(mapping->new_fd, path, O_PATH | O_NOFOLLOW);
     struct stat status;
     bool there = fd >= 0 && fstat(fd, &status) == 0;
-    if (!there || !same_kind(&status, entry)) {
+    if (!there || !same_kind(&status, entry, mapping->unfinished)) {
         stream->different = true;
         there = false;
     } else if (S_ISLNK(status.st_mode) && archive_entry_hardlink(entry) == NULL) {

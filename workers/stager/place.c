@@ -448,7 +448,7 @@ static int set_back_owners(struct stream *stream)
 {
     for (size_t i = 0; i < stream->mapping_count; i++) {
         const struct mapping *mapping = &stream->mappings[i];
-        if (mapping->comparing) {
+        if (mapping->comparing || mapping->discarding) {
             continue;
         }
         cleanup_close int fd = tree_open(mapping->new_fd, mapping->base, O_RDONLY | O_DIRECTORY);
@@ -464,12 +464,6 @@ static int place_root(struct placing *placing)
     if (archive_entry_filetype(placing->entry) != AE_IFDIR) {
         return problem_set(placing->stream->stage->problem, EXIT_INTEGRITY, "the volume's root is no directory");
     }
-    struct stat status;
-    if (fstat(placing->mapping->live_fd, &status) != 0) {
-        return cannot_place(placing, "cannot look at");
-    }
-    placing->owner = (struct owner){status.st_uid, status.st_gid};
-    apply_xattrs(placing, placing->mapping->new_fd);
     return note_late(placing, true);
 }
 
@@ -524,6 +518,12 @@ int place_entry(struct stream *stream, struct archive *archive, struct archive_e
         return -1;
     }
     stream->entries += *path == '\0' ? 0 : 1;
+    if (mapping->discarding) {
+        stream->bytes += archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == NULL
+                             ? (uint64_t)archive_entry_size(entry)
+                             : 0;
+        return 0;
+    }
     if (mapping->comparing) {
         return compare_entry(stream, mapping, within, archive, entry);
     }
@@ -546,6 +546,24 @@ static void strip_special(struct stream *stream, struct late_record *record, str
     }
 }
 
+/*
+ * Archives without owners were made by `docker cp` into a folder of the backup's host, which passes over the root
+ * itself: what they say of it is that folder's. The live root keeps owner, mode and ACLs.
+ */
+static int keep_live_root(const struct stream *stream, const struct mapping *mapping, struct late_record *record)
+{
+    if (*record->path != '\0' || record->fixed || !owners_are_mapped(&stream->owners)) {
+        return 0;
+    }
+    struct timespec modified = record->attributes.modified;
+    if (attributes_read(mapping->live_fd, &record->attributes) != 0) {
+        return -1;
+    }
+    record->attributes.modified = modified;
+    record->fixed = true;
+    return 0;
+}
+
 /* What was noted for a path may have been replaced since by an entry of another kind. */
 static bool was_replaced(int fd, const struct late_record *record)
 {
@@ -561,6 +579,9 @@ static int apply_late(void *context, struct late_record *record)
     cleanup_close int fd = tree_open(mapping->new_fd, record->path, O_RDONLY | kind);
     if (fd < 0 ? errno == ENOENT || errno == ENOTDIR || errno == ELOOP : was_replaced(fd, record)) {
         return 0;
+    }
+    if (keep_live_root(stream, mapping, record) != 0) {
+        return problem_errno(stream->stage->problem, "cannot read the attributes of", "a root");
     }
     if (!record->fixed) {
         struct owner archived = {record->attributes.uid, record->attributes.gid};

@@ -26,10 +26,26 @@ static struct stream *new_stream(struct stage *stage, unsigned number)
         stream->spool_fd = -1;
         stream->staged_parent = -1;
         stream->live_parent.fd = -1;
-        stage->streams[number] = stream;
     }
     return stream;
 }
+
+/* All streams with their replicas, in order: the one after `stream`, the first where it is NULL; NULL at the end. */
+static struct stream *next_stream(const struct stage *stage, const struct stream *stream)
+{
+    if (stream != NULL && stream->replica != NULL) {
+        return stream->replica;
+    }
+    for (unsigned i = stream == NULL ? 0 : stream->number + 1; i <= MAX_STREAMS; i++) {
+        if (stage->streams[i] != NULL) {
+            return stage->streams[i];
+        }
+    }
+    return NULL;
+}
+
+#define FOR_EACH_STREAM(stage, each)                                                                                   \
+    for (struct stream *each = next_stream((stage), NULL); each != NULL; each = next_stream((stage), each))
 
 static int add_mapping(struct stream *stream, unsigned root, const char *prefix, struct problem *problem)
 {
@@ -44,29 +60,62 @@ static int add_mapping(struct stream *stream, unsigned root, const char *prefix,
     return 0;
 }
 
+static bool has_prefix(const struct stream *stream, const char *prefix)
+{
+    for (size_t i = 0; i < stream->mapping_count; i++) {
+        if (strcmp(stream->mappings[i].prefix, prefix) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first replica from `stream` on that has no root for the prefix, made where all have one. NULL: no memory. */
+static struct stream *replica_for(struct stream *stream, const char *prefix)
+{
+    while (has_prefix(stream, prefix)) {
+        if (stream->replica == NULL) {
+            stream->replica = new_stream(stream->stage, stream->number);
+        }
+        if (stream->replica == NULL) {
+            return NULL;
+        }
+        stream = stream->replica;
+    }
+    return stream;
+}
+
+static int declare_mapping(struct stream *stream, const struct msg_stager_stream *message)
+{
+    struct problem *problem = stream->stage->problem;
+    if (!tree_path_is_sound(message->prefix.data)) {
+        return problem_set(problem, EXIT_WORKER, "the prefix of a stream is not sound");
+    }
+    stream = replica_for(stream, message->prefix.data);
+    if (stream == NULL) {
+        return problem_errno(problem, "cannot plan", "a replica");
+    }
+    stream->owners.ownership = (enum ownership)message->ownership;
+    stream->owners.fallback = (struct owner){(uid_t)message->default_uid, (gid_t)message->default_gid};
+    if (add_mapping(stream, (unsigned)message->root, message->prefix.data, problem) != 0) {
+        return -1;
+    }
+    stream->mappings[stream->mapping_count - 1].compare = message->compare != 0;
+    return 0;
+}
+
 int stage_declare(struct stage *stage, const struct msg_stager_stream *message)
 {
     struct stream *stream = stage->streams[message->stream];
     if (stream == NULL) {
         stream = new_stream(stage, (unsigned)message->stream);
+        stage->streams[message->stream] = stream;
     }
     if (stream == NULL) {
         return problem_errno(stage->problem, "cannot plan", "a stream");
     }
     stream->spool = message->spool != 0;
-    stream->owners.ownership = (enum ownership)message->ownership;
-    stream->owners.fallback = (struct owner){(uid_t)message->default_uid, (gid_t)message->default_gid};
-    if (stream->spool) {
-        return 0;
-    }
-    if (!tree_path_is_sound(message->prefix.data)) {
-        return problem_set(stage->problem, EXIT_WORKER, "the prefix of a stream is not sound");
-    }
-    if (add_mapping(stream, (unsigned)message->root, message->prefix.data, stage->problem) != 0) {
-        return -1;
-    }
-    stream->mappings[stream->mapping_count - 1].compare = message->compare != 0;
-    return 0;
+    return stream->spool ? 0 : declare_mapping(stream, message);
 }
 
 static int resolve_mapping(struct stage *stage, struct mapping *mapping, const struct root *root)
@@ -80,16 +129,6 @@ static int resolve_mapping(struct stage *stage, struct mapping *mapping, const s
     }
     mapping->base = strdup(base);
     return mapping->base == NULL ? problem_errno(stage->problem, "cannot plan", base) : 0;
-}
-
-static bool has_prefix(const struct stream *stream, const char *prefix)
-{
-    for (size_t i = 0; i < stream->mapping_count; i++) {
-        if (strcmp(stream->mappings[i].prefix, prefix) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* A mount point below a root that the plan does not know: it gets an area and a mapping of its own. */
@@ -141,9 +180,9 @@ typedef int (*mapping_step)(struct stream *stream, struct mapping *mapping);
 
 static int for_each_mapping(struct stage *stage, mapping_step step)
 {
-    for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        struct stream *stream = stage->streams[i];
-        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
+    FOR_EACH_STREAM(stage, stream)
+    {
+        for (size_t m = 0; m < stream->mapping_count; m++) {
             if (step(stream, &stream->mappings[m]) != 0) {
                 return -1;
             }
@@ -161,9 +200,9 @@ static struct mapping *find_outer(const struct stage *stage, const struct stream
     if (areas_source_of(stage->areas, mapping->area->mount, mapping->area->path, own) != 0) {
         return NULL;
     }
-    for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        const struct stream *stream = stage->streams[i];
-        for (size_t m = 0; stream != NULL && stream != inner && m < stream->mapping_count; m++) {
+    FOR_EACH_STREAM(stage, stream)
+    {
+        for (size_t m = 0; stream->number != inner->number && m < stream->mapping_count; m++) {
             struct mapping *outer = &stream->mappings[m];
             if (*outer->base == '\0' && outer->area != mapping->area &&
                 areas_source_of(stage->areas, outer->area->mount, outer->area->path, other) == 0 &&
@@ -227,9 +266,9 @@ static int keep_deeper(struct stream *stream, struct mapping *mapping)
 
 static bool swapped_whole(const struct stage *stage, const struct area *area)
 {
-    for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        const struct stream *stream = stage->streams[i];
-        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
+    FOR_EACH_STREAM(stage, stream)
+    {
+        for (size_t m = 0; m < stream->mapping_count; m++) {
             if (stream->mappings[m].area == area && *stream->mappings[m].base == '\0') {
                 return true;
             }
@@ -292,14 +331,14 @@ static int refuse_staged(struct stream *stream, struct mapping *mapping)
 
 static int plan_mappings(struct stage *stage, const struct root *roots)
 {
-    for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        struct stream *stream = stage->streams[i];
-        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
+    FOR_EACH_STREAM(stage, stream)
+    {
+        for (size_t m = 0; m < stream->mapping_count; m++) {
             if (resolve_mapping(stage, &stream->mappings[m], &roots[stream->mappings[m].root]) != 0) {
                 return -1;
             }
         }
-        if (stream != NULL && map_inner_mounts(stream) != 0) {
+        if (map_inner_mounts(stream) != 0) {
             return -1;
         }
     }
@@ -347,43 +386,50 @@ int stage_check_space(struct stream *stream, const struct mapping *mapping, uint
     return 0;
 }
 
-/* The mapping of another stream that has come and was declared to share this one's root, or NULL. */
-static const struct mapping *find_twin(const struct stream *stream, const struct mapping *mapping,
-                                       const struct stream *other)
+static bool same_place(const struct mapping *one, const struct mapping *other)
 {
-    for (size_t i = 0; other != stream && other->state != STREAM_WAITING && i < other->mapping_count; i++) {
-        const struct mapping *theirs = &other->mappings[i];
-        if ((theirs->compare || mapping->compare) && theirs->area == mapping->area &&
-            strcmp(theirs->base, mapping->base) == 0) {
-            return theirs;
-        }
-    }
-    return NULL;
+    return one->area == other->area && strcmp(one->base, other->base) == 0;
 }
 
-/* The first of the streams that share a root writes, whichever it is; those that come later compare. */
-static int choose_role(struct stream *stream, struct mapping *mapping)
+/* Whether another stream that has come was declared to share this mapping's root, or a replica before this has it. */
+static bool shares_place(const struct stream *stream, const struct mapping *mapping, const struct stream *other)
 {
-    const struct stage *stage = stream->stage;
-    for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        const struct stream *other = stage->streams[i];
-        if (other == NULL || find_twin(stream, mapping, other) == NULL) {
+    bool replicas = other->number == stream->number;
+    for (size_t i = 0; other != stream && other->state != STREAM_WAITING && i < other->mapping_count; i++) {
+        const struct mapping *theirs = &other->mappings[i];
+        if ((replicas || theirs->compare || mapping->compare) && same_place(theirs, mapping)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The first of the streams that share a root writes, whichever it is; those that come later compare. An archive has
+ * one section after the other, but the end of each stream may be told at the end of all: where entries really are
+ * mixed, what is not there yet counts as different.
+ */
+static void choose_role(struct stream *stream, struct mapping *mapping)
+{
+    FOR_EACH_STREAM(stream->stage, other)
+    {
+        if (!shares_place(stream, mapping, other)) {
             continue;
         }
-        if (other->state != STREAM_ENDED) {
-            return problem_set(stage->problem, EXIT_INTEGRITY,
-                               "two services share a volume and the archive mixes their entries");
+        if (other->number == stream->number) {
+            mapping->discarding = true;
+        } else {
+            mapping->comparing = true;
+            mapping->unfinished = mapping->unfinished || other->state != STREAM_ENDED;
         }
-        mapping->comparing = true;
     }
-    return 0;
 }
 
 /* Directories that the archive may not name keep what they have: the root's own attributes. */
 static int note_root(struct stream *stream, size_t index)
 {
     struct mapping *mapping = &stream->mappings[index];
-    if (mapping->comparing) {
+    if (mapping->comparing || mapping->discarding) {
         return 0;
     }
     if (*mapping->base != '\0') {
@@ -425,7 +471,8 @@ static int open_stream(struct stream *stream)
         return problem_errno(problem, "cannot make", "a list on the run's volume");
     }
     for (size_t m = 0; m < stream->mapping_count; m++) {
-        if (choose_role(stream, &stream->mappings[m]) != 0 || note_root(stream, m) != 0) {
+        choose_role(stream, &stream->mappings[m]);
+        if (note_root(stream, m) != 0) {
             return -1;
         }
     }
@@ -473,6 +520,17 @@ static int spool_stream(struct stream *stream, const void *bytes, size_t size)
                : problem_errno(stream->stage->problem, "cannot write", "a spool on the run's volume");
 }
 
+static int take_data(struct stream *stream, const void *bytes, size_t size)
+{
+    if (stream->state == STREAM_WAITING && open_stream(stream) != 0) {
+        return -1;
+    }
+    if (size == 0) {
+        return 0;
+    }
+    return stream->spool ? spool_stream(stream, bytes, size) : feed_stream(stream, bytes, size);
+}
+
 int stage_data(struct stage *stage, unsigned number, const void *bytes, size_t size)
 {
     struct stream *stream = stage->streams[number];
@@ -480,14 +538,12 @@ int stage_data(struct stage *stage, unsigned number, const void *bytes, size_t s
         return problem_set(stage->problem, EXIT_WORKER, "bytes of stream %u, which is not declared or has ended",
                            number);
     }
-    if (stream->state == STREAM_WAITING && open_stream(stream) != 0) {
-        return -1;
+    for (struct stream *replica = stream; replica != NULL; replica = replica->replica) {
+        if (take_data(replica, bytes, size) != 0) {
+            return -1;
+        }
     }
-    if (size == 0) {
-        return 0;
-    }
-    int result = stream->spool ? spool_stream(stream, bytes, size) : feed_stream(stream, bytes, size);
-    return result != 0 ? -1 : report_progress(stream);
+    return report_progress(stream);
 }
 
 static void close_stream(struct stream *stream, bool abort)
@@ -524,27 +580,41 @@ static int end_stream(struct stream *stream)
     return place_finish(stream);
 }
 
+static int end_replica(struct stream *stream)
+{
+    if ((stream->state == STREAM_WAITING && open_stream(stream) != 0) || end_stream(stream) != 0) {
+        return -1;
+    }
+    close_stream(stream, false);
+    return 0;
+}
+
+/* Replicas read the same bytes, so they count the same. */
 int stage_stream_end(struct stage *stage, unsigned number)
 {
     struct stream *stream = stage->streams[number];
     if (stream == NULL || stream->state == STREAM_ENDED) {
         return problem_set(stage->problem, EXIT_WORKER, "end of stream %u, which is not declared or has ended", number);
     }
-    if ((stream->state == STREAM_WAITING && open_stream(stream) != 0) || end_stream(stream) != 0) {
-        return -1;
+    bool different = false;
+    for (struct stream *replica = stream; replica != NULL; replica = replica->replica) {
+        if (end_replica(replica) != 0) {
+            return -1;
+        }
+        different = different || replica->different;
     }
-    close_stream(stream, false);
     enum ipc_result result = SEND(stage->channel, staged, .stream = number, .entries = stream->entries,
-                                  .bytes = stream->bytes, .different = stream->different);
+                                  .bytes = stream->bytes, .different = different);
     return result == IPC_OK ? 0 : problem_errno(stage->problem, "cannot write", "frames");
 }
 
 /* A stream that did not come is no fault: the archive does not hold it, and its areas stay as they are. */
 static int refuse_unended(struct stage *stage)
 {
-    for (unsigned i = 0; i <= MAX_STREAMS; i++) {
-        if (stage->streams[i] != NULL && stage->streams[i]->state == STREAM_OPEN) {
-            return problem_set(stage->problem, EXIT_INTEGRITY, "stream %u did not end", i);
+    FOR_EACH_STREAM(stage, stream)
+    {
+        if (stream->state == STREAM_OPEN) {
+            return problem_set(stage->problem, EXIT_INTEGRITY, "stream %u did not end", stream->number);
         }
     }
     return 0;
@@ -563,20 +633,25 @@ static int sync_mapping(struct stream *stream, struct mapping *mapping)
     return areas_record(stream->stage->areas, stream->stage->problem, "staged", NUMBER(mapping->area->number));
 }
 
+static void free_stream(struct stream *stream)
+{
+    for (size_t i = 0; i < stream->mapping_count; i++) {
+        const struct mapping *mapping = &stream->mappings[i];
+        cleanup_close_value(&mapping->live_fd);
+        cleanup_close_value(&mapping->new_fd);
+        free(mapping->prefix);
+        free(mapping->base);
+    }
+    free(stream->mappings);
+    free(stream);
+}
+
 static void free_streams(struct stage *stage)
 {
     for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        struct stream *stream = stage->streams[i];
-        for (size_t m = 0; stream != NULL && m < stream->mapping_count; m++) {
-            const struct mapping *mapping = &stream->mappings[m];
-            cleanup_close_value(&mapping->live_fd);
-            cleanup_close_value(&mapping->new_fd);
-            free(mapping->prefix);
-            free(mapping->base);
-        }
-        if (stream != NULL) {
-            free(stream->mappings);
-            free(stream);
+        for (struct stream *stream = stage->streams[i], *next; stream != NULL; stream = next) {
+            next = stream->replica;
+            free_stream(stream);
         }
         stage->streams[i] = NULL;
     }
@@ -593,9 +668,9 @@ static int refuse_lone_inner(struct stream *stream, struct mapping *mapping)
     if (stream->state == STREAM_WAITING || *mapping->base == '\0' || mapping->area->onlys.count != 0) {
         return 0;
     }
-    for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        const struct stream *other = stage->streams[i];
-        for (size_t m = 0; other != NULL && other->state != STREAM_WAITING && m < other->mapping_count; m++) {
+    FOR_EACH_STREAM(stage, other)
+    {
+        for (size_t m = 0; other->state != STREAM_WAITING && m < other->mapping_count; m++) {
             if (other->mappings[m].area == mapping->area && *other->mappings[m].base == '\0') {
                 return 0;
             }
@@ -632,10 +707,9 @@ static int discard_mapping(struct stream *stream, struct mapping *mapping)
 
 void stage_discard(struct stage *stage)
 {
-    for (size_t i = 0; i <= MAX_STREAMS; i++) {
-        if (stage->streams[i] != NULL) {
-            close_stream(stage->streams[i], true);
-        }
+    FOR_EACH_STREAM(stage, stream)
+    {
+        close_stream(stream, true);
     }
     for_each_mapping(stage, discard_mapping);
     free_streams(stage);

@@ -23,9 +23,11 @@ struct mapping {
     char *prefix;
     struct area *area; /* once resolved */
     char *base;
-    bool implicit;  /* a mount point below a root of the plan that the plan does not name */
-    bool compare;   /* declared to share its root with another stream */
-    bool comparing; /* another stream has staged here: entries must equal what is there */
+    bool implicit;   /* a mount point below a root of the plan that the plan does not name */
+    bool compare;    /* declared to share its root with another stream */
+    bool comparing;  /* another stream has staged here: entries must equal what is there */
+    bool unfinished; /* ... which has not ended, so that directories have no modes yet */
+    bool discarding; /* another replica writes these very entries */
     struct live_tree live;
     int live_fd;
     int new_fd;
@@ -37,8 +39,13 @@ struct warned {
     unsigned special, xattrs, acls, devices; /* of each kind, so far */
 };
 
+/*
+ * A stream for a scaled service goes to the roots of several containers: its second root for a prefix belongs to its
+ * second replica, and so on. Each replica reads the same bytes on its own.
+ */
 struct stream {
     unsigned number;
+    struct stream *replica; /* the next, or NULL */
     bool spool;
     struct owners owners;
     struct mapping *mappings;
