@@ -144,6 +144,11 @@ int plan_add_destination(struct stream *stream, unsigned root, const char *prefi
 
 int plan_add_database(struct stream *stream, const char *name)
 {
+    for (unsigned i = 0; i < stream->database_count; i++) {
+        if (strcmp(stream->databases[i], name) == 0) {
+            return 0; /* a dump may come back to a database */
+        }
+    }
     void *grown = grow(stream->databases, stream->database_count, sizeof *stream->databases);
     if (grown == NULL) {
         return -1;

@@ -111,6 +111,7 @@ def damage_uploads(root):
     (root / "linked" / "twin").unlink()
     (root / "link-dangling").unlink()
     (root / "link-dangling").symlink_to("elsewhere")
+    os.lchown(root / "link-dangling", APP, APP)
     (root / "empty-folder").rmdir()
     write(root / "empty-folder", b"a file in a folder's place")
     shutil.rmtree(root / "photos" / "03")

@@ -14,11 +14,16 @@
 
 #define SURVEY_MAX 50000 /* entries looked at: enough to tell, bounded for huge volumes */
 
+#define OWNERS_MAX 16 /* different ones that are counted */
+
+/* How many live entries each owner has. */
 struct survey {
-    uint64_t of_root;
-    uint64_t of_other;
-    struct owner other;
-    bool several;
+    uint64_t entries;
+    struct {
+        struct owner owner;
+        uint64_t entries;
+    } counts[OWNERS_MAX];
+    size_t count;
 };
 
 static bool is_root(struct owner owner)
@@ -31,15 +36,28 @@ static int look_at(void *context, int parent, const char *name, const struct sta
     (void)parent;
     (void)name;
     struct survey *survey = context;
-    struct owner owner = {status->st_uid, status->st_gid};
-    if (is_root(owner)) {
-        survey->of_root++;
-    } else if (survey->of_other++ == 0) {
-        survey->other = owner;
-    } else if (owner.uid != survey->other.uid || owner.gid != survey->other.gid) {
-        survey->several = true;
+    size_t at = 0;
+    while (at < survey->count &&
+           (survey->counts[at].owner.uid != status->st_uid || survey->counts[at].owner.gid != status->st_gid)) {
+        at++;
     }
-    return survey->several || survey->of_root + survey->of_other >= SURVEY_MAX;
+    if (at == survey->count && at < OWNERS_MAX) {
+        survey->counts[survey->count++].owner = (struct owner){status->st_uid, status->st_gid};
+    }
+    if (at < OWNERS_MAX) {
+        survey->counts[at].entries++;
+    }
+    return ++survey->entries >= SURVEY_MAX;
+}
+
+/* The owner of most entries. */
+static struct owner prevailing(const struct survey *survey)
+{
+    size_t most = 0;
+    for (size_t i = 1; i < survey->count; i++) {
+        most = survey->counts[i].entries > survey->counts[most].entries ? i : most;
+    }
+    return survey->counts[most].owner;
 }
 
 static int look_at_top(struct survey *survey, int fd, const char *name)
@@ -76,12 +94,7 @@ static struct owner top_owner(const struct owners *owners, struct live_tree *tre
     if (!tree->surveyed) {
         struct survey survey = {0};
         survey_tree(&survey, tree->fd);
-        tree->top = root;
-        if (survey.of_root + survey.of_other == 0) {
-            tree->top = owners->fallback;
-        } else if (!survey.several && survey.of_other > survey.of_root) {
-            tree->top = survey.other;
-        }
+        tree->top = survey.entries == 0 ? owners->fallback : prevailing(&survey);
         tree->surveyed = true;
     }
     return tree->top;

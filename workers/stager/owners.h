@@ -8,8 +8,8 @@
  * archive   the archive's.
  *
  * Where the nearest existing parent is the root itself and belongs to root: if the root is empty, the container's
- * configured user is taken; else, if all live entries that are not root's have one owner and are more than root's own,
- * that owner (a volume whose root is root's, with an application's files in it); else root.
+ * configured user is taken; else the owner of most live entries (a volume whose root is root's, with an application's
+ * files in it).
  */
 #ifndef OWNERS_H
 #define OWNERS_H
