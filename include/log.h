@@ -1,7 +1,8 @@
 /*
  * Log lines of a worker: one write to FD_LOG each, `LEVEL text\n` with LEVEL one of E W I D S, at most 4096 bytes so
  * that lines of several writers do not mix. The pipe does not block: a full one loses the line, never the run.
- * S is the number of a system call that the sandbox refused; the supervisor gives its name.
+ * S is the number of a system call that the sandbox refused, and the docker-agent adds whose, where it was not its own;
+ * the supervisor gives the name.
  * The supervisor names the worker and escapes control bytes. Never log a secret.
  */
 #ifndef LOG_H

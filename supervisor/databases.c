@@ -18,7 +18,7 @@ static bool is_loaded(const struct stream *stream)
     return stream->seen && is_database(stream->kind);
 }
 
-static struct container *server_of(struct run *run, const struct stream *stream)
+static const struct container *server_of(const struct run *run, const struct stream *stream)
 {
     return &run->plan.containers[stream->container];
 }
@@ -129,14 +129,30 @@ static int take_findings(struct run *run, struct stream *stream)
     }
 }
 
+/* What the dump knows, so that the agent can tell what it does not know. */
+static int name_what_is_known(struct run *run, const struct stream *stream)
+{
+    const struct container *server = server_of(run, stream);
+    for (unsigned i = 0; i < stream->databases.count; i++) {
+        if (TELL(run, PROCESS_AGENT, database_name, .container = server->index,
+                 .name = text_of(stream->databases.names[i])) != 0) {
+            return -1;
+        }
+    }
+    for (unsigned i = 0; i < stream->roles.count; i++) {
+        if (TELL(run, PROCESS_AGENT, database_role, .container = server->index,
+                 .name = text_of(stream->roles.names[i])) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int prepare_server(struct run *run, struct stream *stream)
 {
     const struct container *server = server_of(run, stream);
-    for (unsigned i = 0; i < stream->database_count; i++) {
-        if (TELL(run, PROCESS_AGENT, database_name, .container = server->index,
-                 .name = text_of(stream->databases[i])) != 0) {
-            return -1;
-        }
+    if (name_what_is_known(run, stream) != 0) {
+        return -1;
     }
     if (TELL(run, PROCESS_AGENT, database_prepare, .container = server->index, .kind = stream->kind,
              .drop_extras = run->options.db_extras) != 0) {
@@ -242,7 +258,7 @@ static int finish_server(struct run *run, struct stream *stream)
     stream->done = true;
     run->databases_restored++;
     say("Restored %s database of service '%s': %u databases, %llu tables, %s of SQL", database_engine(stream->kind),
-        stream->service, stream->database_count, (unsigned long long)stream->tables, human_bytes(stream->bytes));
+        stream->service, stream->databases.count, (unsigned long long)stream->tables, human_bytes(stream->bytes));
     return 0;
 }
 

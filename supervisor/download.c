@@ -203,10 +203,10 @@ static int take_dump_name(struct run *run, enum process from, const struct frame
     if (frame->type == MESSAGE_dump_version) {
         free(stream->dump_version);
         stream->dump_version = copy_text(found.name);
-    } else if (frame->type == MESSAGE_dump_database && plan_add_database(stream, found.name.data) != 0) {
-        return run_fail(run, EXIT_INTERNAL, "Out of memory");
+        return 0;
     }
-    return 0;
+    struct name_list *list = frame->type == MESSAGE_dump_database ? &stream->databases : &stream->roles;
+    return name_list_add(list, found.name.data) == 0 ? 0 : run_fail(run, EXIT_INTERNAL, "Out of memory");
 }
 
 static int take_staged(struct run *run, enum process from, const struct frame *frame)

@@ -37,12 +37,16 @@ int monitor_violation(struct run *run, enum process process, const char *reason)
                     reason == NULL ? "unreadable frame" : reason);
 }
 
-/* The number of a system call that a worker's sandbox refused, as a line with its name. */
-static void show_forbidden(const struct worker *worker, const char *number)
+/* "NUMBER" or "NUMBER stager": a system call that a sandbox refused, as a line with its name. */
+static void show_forbidden(const struct worker *worker, const char *line, size_t size)
 {
-    char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, (int)strtol(number, NULL, 10));
-    output_line(LOG_LEVEL_ERROR, process_table[worker->process].name, "its sandbox refused the system call %s (%d)",
-                name == NULL ? "?" : name, (int)strtol(number, NULL, 10));
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", (int)size, line);
+    char *rest;
+    int number = (int)strtol(text, &rest, 10);
+    char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+    output_line(LOG_LEVEL_ERROR, *rest == ' ' ? rest + 1 : process_table[worker->process].name,
+                "its sandbox refused the system call %s (%d)", name == NULL ? "?" : name, number);
     free(name);
 }
 
@@ -61,7 +65,7 @@ static void show_log(struct worker *worker, bool everything)
         enum log_level level = size > 1 && start[1] == ' ' ? (enum log_level)start[0] : LOG_LEVEL_ERROR;
         size_t skip = size > 1 && start[1] == ' ' ? 2 : 0;
         if (level == LOG_LEVEL_SYSCALL) {
-            show_forbidden(worker, start + skip);
+            show_forbidden(worker, start + skip, size - skip);
         } else {
             output_line(level, process_table[worker->process].name, "%.*s", (int)(size - skip), start + skip);
         }

@@ -54,7 +54,7 @@ static void show_streams(const struct run *run)
         }
         if (is_database(stream->kind)) {
             say("  %-10s %-30s %9u databases %10s", database_engine(stream->kind), stream->service,
-                stream->database_count, human_bytes(stream->bytes));
+                stream->databases.count, human_bytes(stream->bytes));
             continue;
         }
         char name[600];

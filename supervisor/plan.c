@@ -142,19 +142,21 @@ int plan_add_destination(struct stream *stream, unsigned root, const char *prefi
     return 0;
 }
 
-int plan_add_database(struct stream *stream, const char *name)
+int name_list_add(struct name_list *list, const char *name)
 {
-    for (unsigned i = 0; i < stream->database_count; i++) {
-        if (strcmp(stream->databases[i], name) == 0) {
-            return 0; /* a dump may come back to a database */
+    for (unsigned i = 0; i < list->count; i++) {
+        if (strcmp(list->names[i], name) == 0) {
+            return 0;
         }
     }
-    void *grown = grow(stream->databases, stream->database_count, sizeof *stream->databases);
-    if (grown == NULL) {
+    void *grown = grow(list->names, list->count, sizeof *list->names);
+    char *copy = strdup(name);
+    if (grown == NULL || copy == NULL) {
+        free(copy);
         return -1;
     }
-    stream->databases = grown;
-    stream->databases[stream->database_count++] = strdup(name);
+    list->names = grown;
+    list->names[list->count++] = copy;
     return 0;
 }
 

@@ -57,6 +57,12 @@ struct destination {
     bool read_only;
 };
 
+/* Names, each once. */
+struct name_list {
+    char **names;
+    unsigned count;
+};
+
 /* A section of the archive that has, or may have, a target in the stack. */
 struct stream {
     unsigned id;
@@ -84,8 +90,8 @@ struct stream {
     bool totalled;
     bool staged;
     bool different;
-    char **databases; /* names that the dump creates */
-    unsigned database_count;
+    struct name_list databases; /* that the dump creates */
+    struct name_list roles;     /* the same */
     uint64_t tables;
 };
 
@@ -105,7 +111,7 @@ struct stream *plan_stream(struct plan *plan, enum section_kind kind, const char
 struct stream *plan_find_stream(struct plan *plan, enum section_kind kind, const char *service, const char *name);
 struct root *plan_root(struct plan *plan, unsigned mount, const char *subpath, const char *source);
 int plan_add_destination(struct stream *stream, unsigned root, const char *prefix, bool read_only);
-int plan_add_database(struct stream *stream, const char *name);
+int name_list_add(struct name_list *list, const char *name);
 
 bool is_database(enum section_kind kind);
 const char *database_engine(enum section_kind kind); /* "PostgreSQL", "MariaDB" */

@@ -49,7 +49,7 @@ int attached_open(struct agent *agent, const char *id, struct attached *attached
 
 static void flush_line(struct attached *attached)
 {
-    static const char levels[] = "EWID";
+    static const char levels[] = "EWIDS";
     size_t size = attached->line_size;
     attached->line_size = 0;
     if (size == 0) {
@@ -58,6 +58,10 @@ static void flush_line(struct attached *attached)
     bool levelled = size > 2 && strchr(levels, attached->line[0]) != NULL && attached->line[1] == ' ';
     enum log_level level = levelled ? (enum log_level)attached->line[0] : LOG_LEVEL_ERROR;
     size_t skip = levelled ? 2 : 0;
+    if (level == LOG_LEVEL_SYSCALL) {
+        log_line(level, "%.*s stager", (int)(size - skip), attached->line + skip);
+        return;
+    }
     log_line(level, "stager: %.*s", (int)(size - skip), attached->line + skip);
 }
 

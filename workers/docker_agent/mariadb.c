@@ -27,8 +27,11 @@ static const char version_sql[] = ROW("version", "VERSION()", "");
 static const char port_sql[] = ROW("port", "@@GLOBAL.port", "");
 static const char xa_sql[] = "XA RECOVER;\n";
 
-static const char events_sql[] = ROW("database", "SCHEMA_NAME", "FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME")
-    ROW("event-database", "EVENT_SCHEMA", "FROM information_schema.EVENTS GROUP BY EVENT_SCHEMA");
+/* The server takes every folder of its data directory for a database: ours, with the copy for undo, is none. */
+#define NO_FOREIGN_FOLDER " SCHEMA_NAME NOT LIKE '#mysql50#.%' "
+static const char events_sql[] =
+    ROW("database", "SCHEMA_NAME", "FROM information_schema.SCHEMATA WHERE" NO_FOREIGN_FOLDER "ORDER BY SCHEMA_NAME")
+        ROW("event-database", "EVENT_SCHEMA", "FROM information_schema.EVENTS GROUP BY EVENT_SCHEMA");
 
 static const char settings_sql[] = ROW("event_scheduler", "@@GLOBAL.event_scheduler", "")
     ROW("max_allowed_packet", "@@GLOBAL.max_allowed_packet", "") ROW("init_connect", "@@GLOBAL.init_connect", "")
@@ -81,7 +84,8 @@ static const char before_drop_sql[] = "SET SESSION lock_wait_timeout = 60, forei
 static const char read_privileges_sql[] = "FLUSH PRIVILEGES;\n";
 
 static const char check_sql[] =
-    ROW("databases", "COUNT(*)", "FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN " SYSTEM_DATABASES)
+    ROW("databases", "COUNT(*)",
+        "FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN " SYSTEM_DATABASES " AND" NO_FOREIGN_FOLDER)
         ROW("tables", "COUNT(*)",
             "FROM information_schema.TABLES WHERE TABLE_TYPE <> 'VIEW' AND TABLE_SCHEMA NOT IN " SYSTEM_DATABASES)
             ROW("root-remote", "COUNT(*)", "FROM mysql.user WHERE User = 'root' AND Host = '%'");
