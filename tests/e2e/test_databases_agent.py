@@ -380,6 +380,14 @@ def test_what_blocks_a_drop_is_named(postgres):
     assert postgres.probe()["blocker"] == ""
 
 
+def test_prepared_transactions_of_mariadb_are_named(mariadb):
+    mariadb.sql("CREATE TABLE wiki.held (n INT); XA START 'x'; INSERT INTO wiki.held VALUES (1); XA END 'x';"
+                "XA PREPARE 'x';")
+    blocker = mariadb.probe()["blocker"]
+    mariadb.sql("XA ROLLBACK 'x'; DROP TABLE wiki.held")
+    assert blocker.startswith("prepared XA transactions")
+
+
 def test_someone_who_is_no_superuser_is_named(postgres):
     postgres.sql("CREATE ROLE weak LOGIN PASSWORD 'x'")
     client = beside(postgres, "weak", {"POSTGRES_USER": "weak", "POSTGRES_PASSWORD": "x"})

@@ -314,6 +314,7 @@ enum client_failure client_run(struct server *server, const struct client_option
         snprintf(answer->error, sizeof answer->error, "the answer is longer than %d bytes", CLIENT_OUTPUT_MAX);
     }
     answer->text = client.output;
+    answer->text_size = client.output_size;
     client.output = NULL;
     return answer->failure;
 }
@@ -334,6 +335,7 @@ enum client_failure client_query(struct server *server, const struct client_opti
 void answer_free(struct answer *answer)
 {
     free(answer->rows);
+    secret_wipe(answer->text, answer->text_size);
     free(answer->text);
     answer->rows = NULL;
     answer->text = NULL;

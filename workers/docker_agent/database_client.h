@@ -91,9 +91,11 @@ struct answer {
     char error[CLIENT_ERROR_MAX]; /* one line; with CLIENT_OK empty */
     bool no_file;
     char *text; /* holds keys and values */
+    size_t text_size;
     struct row *rows;
     size_t row_count;
 };
+/* Wipes, too: an answer may hold hashes of passwords. */
 void answer_free(struct answer *answer);
 #define cleanup_answer __attribute__((cleanup(answer_free)))
 

@@ -14,7 +14,7 @@
 #include "postgres.h"
 #include "secret.h"
 
-#define NAMES_MAX 100000
+#define NAMES_MAX 10000
 #define LOADS_MAX (MAX_CONTAINERS + 1)
 
 struct databases {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cleanup.h"
 #include "exit_codes.h"
+#include "secret.h"
 
 /* Seconds for a statement that may have to wait for others. */
 #define LONG_DEADLINE 600
@@ -401,6 +401,6 @@ void mariadb_saved_clear(struct mariadb_saved *saved)
     free(saved->events);
     name_list_clear(&saved->event_databases);
     free(saved->init_connect);
-    free(saved->healthcheck);
+    secret_free(saved->healthcheck);
     *saved = (struct mariadb_saved){0};
 }
