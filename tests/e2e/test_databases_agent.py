@@ -559,6 +559,7 @@ def test_two_servers_load_at_once_and_one_failure_ends_both(postgres, mariadb, p
     assert time.monotonic() - begin < 20
     assert loaded[postgres.index]["message"] == "ended, since the load of another database failed"
     assert "Unknown column 'nothing'" in loaded[mariadb.index]["message"]
+    assert list(loaded) == [mariadb.index, postgres.index]
 
 
 def test_a_busy_server_is_no_stall_and_a_lock_is(postgres, project, run):

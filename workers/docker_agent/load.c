@@ -37,6 +37,7 @@ struct job {
     bool input_ended;
     bool finished;
     bool ok;
+    bool stopped;      /* for another's failure */
     uint64_t bytes;    /* taken by the client */
     uint64_t reported; /* of them, in `loading` */
     uint64_t seen;     /* of what the client said, when last looked at */
@@ -267,6 +268,7 @@ static void stop_others(struct job *jobs, size_t count)
         if (!jobs[i].finished) {
             end_sessions(&jobs[i].server);
             fail(&jobs[i], "ended, since the load of another database failed");
+            jobs[i].stopped = true;
         }
     }
 }
@@ -322,8 +324,11 @@ int loads_run(struct agent *agent, const struct load *loads, size_t count, const
     int result = run_jobs(agent, jobs, count, stall_timeout);
     for (size_t i = 0; i < count; i++) {
         close_job(&jobs[i]);
-        if (result == 0) {
-            result = report_end(agent, &jobs[i]);
+    }
+    for (size_t i = 0; i < 2 * count && result == 0; i++) {
+        const struct job *job = &jobs[i % count];
+        if (job->stopped == (i >= count)) { /* the cause first */
+            result = report_end(agent, job);
         }
     }
     return result == 0 ? AGENT_SEND_EMPTY(agent, load_end) : result;

@@ -19,7 +19,7 @@ struct load {
 /*
  * Carries out all loads; sends `loading` a few times a second and one `loaded` each, whatever comes of it. A load is a
  * success only where the whole spool was taken and the client ended without an error. The first that fails ends the
- * others: the run is lost, and the stack is down.
+ * others, and is reported before them: the run is lost, and the stack is down.
  *
  * A load that neither takes SQL nor says anything for `stall_timeout` seconds (0: no limit) is ended, unless its server
  * says that it is at work (an index of a large table takes its time).
