@@ -1,9 +1,11 @@
 """Watching the processes of a running restore by way of /proc."""
+import os
 import pathlib
 import threading
 import time
 
-NAMES = {"restore": "restore", "restore-fetcher": "fetcher", "restore-unpacker": "unpacker",
+# As the kernel shows them: at most 15 bytes.
+NAMES = {"restore": "restore", "restore-fetcher": "fetcher", "restore-unpacke": "unpacker",
          "restore-docker-": "docker-agent", "restore-stager": "stager"}
 
 
@@ -18,14 +20,23 @@ def _status(pid):
     return dict(line.split(":\t", 1) for line in _read(pid, "status").decode(errors="replace").splitlines() if ":\t" in line)
 
 
+def _descends_from_us(pid):
+    while pid > 1:
+        if pid == os.getpid():
+            return True
+        pid = int(_status(pid).get("PPid", 0))
+    return False
+
+
 def ours():
-    """Every process of the product that runs now: pid to name."""
+    """Every process of the product that this test started and that runs now: pid to name. The stager is the engine's
+    child, so any stager counts."""
     found = {}
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
-            name = _read(entry.name, "comm").decode(errors="replace").strip()
-            if name in NAMES:
-                found[int(entry.name)] = NAMES[name]
+            name = NAMES.get(_read(entry.name, "comm").decode(errors="replace").strip())
+            if name == "stager" or (name is not None and _descends_from_us(int(entry.name))):
+                found[int(entry.name)] = name
     return found
 
 
@@ -38,8 +49,9 @@ class Watch(threading.Thread):
         self.confinement = {}  # name: set of (Seccomp, NoNewPrivs)
         self.command_lines = set()
         self.environments = {}  # name: longest environ seen
+        self.last_environment = {}  # name: environ seen last
         self.descriptors = {}   # name: set of descriptor numbers
-        self._stop = threading.Event()
+        self._done = threading.Event()
 
     def look(self):
         for pid, name in ours().items():
@@ -50,6 +62,7 @@ class Watch(threading.Thread):
             self.confinement.setdefault(name, set()).add((status.get("Seccomp"), status.get("NoNewPrivs")))
             self.command_lines.add(_read(pid, "cmdline"))
             content = _read(pid, "environ")
+            self.last_environment[name] = content or self.last_environment.get(name, b"")
             if len(content) > len(self.environments.get(name, b"")):
                 self.environments[name] = content
             try:
@@ -59,7 +72,7 @@ class Watch(threading.Thread):
                 pass
 
     def run(self):
-        while not self._stop.is_set():
+        while not self._done.is_set():
             self.look()
             time.sleep(0.003)
 
@@ -68,7 +81,7 @@ class Watch(threading.Thread):
         return self
 
     def __exit__(self, *_):
-        self._stop.set()
+        self._done.set()
         self.join()
 
     def total_mib(self):

@@ -27,11 +27,12 @@ def test_libraries():
 
 
 def test_only_the_agent_has_code_for_the_socket():
-    for binary in ("restore", "restore-fetcher", "restore-unpacker", "restore-stager"):
-        content = (harness.RESTORE.parent / binary).read_bytes()
-        assert b"/containers/" not in content or binary == "restore", binary
-        assert b"/exec/" not in content, binary
-        assert b"UNIX_SOCKET" not in content, binary
+    sources = [path for folder in ("common", "supervisor", "workers") for path in (harness.ROOT / folder).rglob("*.[ch]")]
+    users = {path.parent.name for path in sources
+             if any(word in path.read_text() for word in ("AF_UNIX", "UNIX_SOCKET_PATH", "sockaddr_un", "/containers/json"))}
+    assert users == {"docker_agent"}
+    allowed = {path.stem for path in (harness.ROOT / "policies").glob("*.def") if "AF_UNIX," in path.read_text()}
+    assert allowed == {"docker_agent"}
     symbols = subprocess.run(["nm", "-D", harness.RESTORE], capture_output=True, text=True, check=True).stdout
     assert " connect" not in symbols and " socket" not in symbols
 

@@ -79,7 +79,7 @@ def test_a_failing_load_is_undone(backup, tmp_path):
     store, _ = backup
     archive = next(store.directory.iterdir())
     broken = harness.Store(tmp_path / "broken")
-    break_dump(archive, broken, tmp_path)
+    break_dump(archive, broken, tmp_path, PROJECT)
     damage.damage(PROJECT)
     before = state.take(PROJECT)
     result = restore(PROJECT, broken)
@@ -92,7 +92,7 @@ def test_a_failing_load_is_undone(backup, tmp_path):
     assert harness.leftovers(PROJECT) == []
 
 
-def break_dump(archive, store, tmp_path):
+def break_dump(archive, store, tmp_path, project):
     """The same backup with a statement in its PostgreSQL dump that fails late."""
     folder = tmp_path / "unpacked"
     folder.mkdir()
@@ -102,7 +102,7 @@ def break_dump(archive, store, tmp_path):
     end = b"--\n-- PostgreSQL database cluster dump complete"
     assert end in text
     dump.write_bytes(text.replace(end, b"SELECT 1/0;\n" + end))
-    store.put(PROJECT, folder)
+    store.put(project, folder)
 
 
 def test_wrong_database_password_after_the_restore_is_named(backup, tmp_path):

@@ -33,5 +33,5 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 "$HERE/docker.sh" start
 "$HERE/rgw.sh" start
-tests/stack/images.sh build
+tests/env/image.sh
 /usr/bin/python3 -m pytest -q --strict-markers -p no:cacheprovider tests/e2e "$@"
