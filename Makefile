@@ -29,25 +29,32 @@ $(BUILD)/bin/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ -lseccomp -lcjson
 
-$(BUILD)/bin/restore-fetcher: $(call objects,workers/fetcher)
+$(BUILD)/bin/restore-fetcher $(BUILD)/policy/probe-fetcher: $(call objects,workers/fetcher)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -lcurl -lssl -lcrypto -lexpat -lseccomp
+	$(LINK) $(PROBE) -o $@ $^ -lcurl -lssl -lcrypto -lexpat -lseccomp
 
 # What the archive makes the static libraries allocate is counted by workers/unpacker/heap.c.
 COUNTED_HEAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup,--wrap=__archive_errx
 # libarchive's tar objects alone: its shared library draws in libxml2 and ICU.
-$(BUILD)/bin/restore-unpacker: $(call objects,workers/unpacker)
+$(BUILD)/bin/restore-unpacker $(BUILD)/policy/probe-unpacker: $(call objects,workers/unpacker)
 	@mkdir -p $(@D)
-	$(LINK) $(COUNTED_HEAP) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -Wl,-Bdynamic -lcrypto -lseccomp
+	$(LINK) $(PROBE) $(COUNTED_HEAP) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -Wl,-Bdynamic -lcrypto -lseccomp
 
-$(BUILD)/bin/restore-docker-agent: $(call objects,workers/docker_agent)
+$(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent: $(call objects,workers/docker_agent)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -lcurl -lcjson -lseccomp
+	$(LINK) $(PROBE) -o $@ $^ -lcurl -lcjson -lseccomp
 
 # Static: it is the only file of the image that the docker-agent imports.
-$(BUILD)/bin/restore-stager: $(call objects,workers/stager)
+$(BUILD)/bin/restore-stager $(BUILD)/policy/probe-stager: $(call objects,workers/stager)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections -o $@ $^ -larchive -lacl -lattr -lseccomp
+	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(PROBE) -o $@ $^ -larchive -lacl -lattr -lseccomp
+
+# Each worker once more, by the recipes above, with tests/policy/probe.c around its lock-down: see check-sandbox.
+PROBES = $(patsubst restore-%,$(BUILD)/policy/probe-%,$(filter restore-%,$(BINARIES)))
+$(PROBES): PROBE = -Wl,--wrap=sandbox_lock,--wrap=channel_send
+$(PROBES): $(BUILD)/obj/tests/policy/probe.o
+
+probes: $(PROBES)
 
 # The image that the docker-agent imports: the stager and the places of its mounts, the same bytes for the same stager.
 $(BUILD)/bin/restore-stager.tar: $(BUILD)/bin/restore-stager
@@ -78,6 +85,8 @@ install: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
 	install -D -t $(LIBEXEC) $(WORKERS)
 	install -D -m 644 -t $(LIBEXEC) $(BUILD)/bin/restore-stager.tar
 
+include tests/kill/kill.mk
+
 include tests/fuzz/fuzz.mk
 FUZZERS = $(patsubst FUZZ_%,%,$(filter FUZZ_fuzz_%,$(.VARIABLES)))
 TIME = 60
@@ -95,13 +104,19 @@ fuzz:
 	$(MAKE) fuzzers
 	tests/fuzz/run.sh $(BUILD)/fuzz $(TIME) $(FUZZERS)
 
+# Every system call in every worker after its lock-down, against its policy.
+check-sandbox:
+	tests/env/install.sh build test
+	$(MAKE) probes
+	/usr/bin/python3 tests/policy/check_sandbox.py $(BUILD)/policy
+
 # For finding causes: the suite that counts runs the shipped binaries.
 sanitize:
 	$(MAKE) BUILD=$(BUILD)/sanitize CC=clang \
 	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" units
 	for unit in $(BUILD)/sanitize/unit/*; do $$unit || exit 1; done
 
-SOURCES = $(wildcard common/*.[ch] include/*.h supervisor/*.[ch] workers/*/*.[ch] tests/unit/*.c tests/fuzz/*.c)
+SOURCES = $(wildcard common/*.[ch] include/*.h supervisor/*.[ch] workers/*/*.[ch] tests/unit/*.c tests/fuzz/*.c tests/policy/*.c)
 
 lint:
 	tests/env/install.sh build test lint
@@ -117,6 +132,13 @@ check:
 image:
 	tests/env/image.sh
 
+# Against other tools, side by side; into build/bench. Not part of `check`.
+bench:
+	tests/bench/run.sh
+
+bench-quick:
+	tests/bench/run.sh --quick
+
 demo:
 	tests/env/install.sh test
 	/usr/bin/python3 tests/demo/demo.py
@@ -126,4 +148,4 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check check-unit units fuzz fuzzers sanitize lint install image demo
+.PHONY: all clean check check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick
