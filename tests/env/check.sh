@@ -34,4 +34,4 @@ trap 'exit 130' INT TERM
 "$HERE/docker.sh" start
 "$HERE/rgw.sh" start
 tests/env/image.sh
-/usr/bin/python3 -m pytest -q --strict-markers -p no:cacheprovider tests/e2e "$@"
+/usr/bin/python3 -m pytest -q --strict-markers -p no:cacheprovider tests/e2e tests/policy "$@"
