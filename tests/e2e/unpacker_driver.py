@@ -5,6 +5,7 @@ import re
 import struct
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -73,6 +74,7 @@ class Result:
     complete: bool = False  # streams_end was seen
     log: str = ""
     status: int = 0  # of the process after its control pipe was closed
+    seconds: float = 0  # from the first byte to the last word
 
     def all(self, name):
         return [values for kind, values in self.messages if kind == name]
@@ -141,9 +143,14 @@ class Unpacker:
                 assert values["stream"] not in result.ended
                 result.streams.setdefault(values["stream"], bytearray()).extend(values["bytes"])
 
-    def run(self, archive, wants=(), sha256="", size=None, close=False):
-        """One pass. close: end of file behind the archive's bytes, as when a download breaks off."""
+    def run(self, archive, wants=(), sha256="", size=None, close=False, deadline=60):
+        """One pass. close: end of file behind the archive's bytes, as when a download breaks off. Behind the deadline
+        the process is killed, and the result is neither `unpacked` nor `failed`."""
         result = Result()
+        started = time.monotonic()
+        watch = threading.Timer(deadline, self.process.kill)
+        watch.daemon = True
+        watch.start()
         for want in wants:
             self.want(*want)
         self.down.write(encode("unpack", size=len(archive) if size is None else size, sha256=sha256))
@@ -155,6 +162,8 @@ class Unpacker:
             result.messages.append((name, values))
             if name in ("unpacked", "failed"):
                 break
+        watch.cancel()
+        result.seconds = time.monotonic() - started
         if result.unpacked:
             collector.join(10)
             feeder.join(10)
