@@ -11,7 +11,7 @@
 #include "workers.h"
 
 #define READY_POLL_SECONDS 0.25
-#define QUERY_PATIENCE 900 /* MariaDB's checks of big tables */
+#define QUERY_PATIENCE 2400 /* several steps of up to ten minutes each */
 
 static bool is_loaded(const struct stream *stream)
 {

@@ -165,16 +165,27 @@ def read_tree(root):
 
 
 class Events:
-    """The Engine's container events between two moments."""
+    """The Engine's events of containers that start or end, from now on. (Asked for afterwards it has the last 256 only,
+    and those of health checks push the others out.)"""
+
+    WATCHED = ("start", "die", "stop", "kill", "restart")
 
     def __init__(self):
-        self.since = time.time()
+        filters = [part for event in self.WATCHED for part in ("--filter", f"event={event}")]
+        self.process = subprocess.Popen(["docker", "events", "--since", f"{time.time():.6f}", "--filter", "type=container",
+                                         *filters, "--format", "{{json .}}"], stdout=subprocess.PIPE)
+
+    def of(self, project):
+        """(action, service) in their order; ends the subscription."""
+        time.sleep(0.3)
+        self.process.terminate()
+        events = [json.loads(line) for line in self.process.communicate()[0].decode().splitlines()]
+        labels = [event["Actor"]["Attributes"] for event in events]
+        return [(event["status"], attributes.get("com.docker.compose.service")) for event, attributes in zip(events, labels)
+                if attributes.get("com.docker.compose.project") == project]
 
     def actions(self, project):
-        out = stack.docker("events", "--since", f"{self.since:.6f}", "--until", f"{time.time():.6f}", "--filter",
-                           "type=container", "--filter", f"label=com.docker.compose.project={project}", "--format",
-                           "{{json .}}")
-        return [json.loads(line)["status"].split(":")[0] for line in out.splitlines()]
+        return [action for action, _ in self.of(project)]
 
 
 def leftovers(project):
