@@ -13,6 +13,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"), str(HERE.parent / "stack")]
@@ -43,6 +44,7 @@ class Bench:
         self.memory_sizes = (256,) if options.quick else (1024, 10240)
         self.report = report.Report()
         self.archive = None
+        self.failed = []
 
     @staticmethod
     def told(found):
@@ -57,7 +59,11 @@ class Bench:
 def run_case(bench, name):
     print(f"{name}:", flush=True)
     start = time.monotonic()
-    CASES[name].run(bench)
+    try:
+        CASES[name].run(bench)
+    except Exception:  # the others are worth having nevertheless
+        traceback.print_exc()
+        bench.failed.append(name)
     print(f"  ({time.monotonic() - start:.0f} s)", flush=True)
 
 
@@ -93,6 +99,8 @@ def main():
             storage.remove_bucket()
             bench.report.write(harness.ROOT / "build" / "bench")
             bench.report.show()
+    if bench.failed:
+        sys.exit(f"bench: failed: {', '.join(bench.failed)}")
 
 
 if __name__ == "__main__":
