@@ -129,6 +129,24 @@ lint:
 check:
 	tests/env/check.sh $(TESTS)
 
+# Every cut and every flipped bit of small archives; hostile archives and libarchive's and zstd's own; each control taken
+# out in turn, to see its test fail. `check` runs samples of them.
+UNPACKER = $(abspath $(BUILD))/bin/restore-unpacker
+
+check-integrity:
+	tests/env/install.sh build test
+	$(MAKE) $(BUILD)/bin/restore-unpacker
+	UNPACKER=$(UNPACKER) /usr/bin/python3 tests/integrity/points.py
+
+check-hostile:
+	tests/env/install.sh build test
+	$(MAKE) $(BUILD)/bin/restore-unpacker
+	UNPACKER=$(UNPACKER) /usr/bin/python3 tests/hostile/run.py
+
+# CONTROLS: parts of names, to try these alone.
+check-mutants:
+	tests/mutants/check.sh $(CONTROLS)
+
 image:
 	tests/env/image.sh
 
@@ -148,4 +166,4 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick
+.PHONY: all clean check check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick

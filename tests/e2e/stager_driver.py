@@ -41,7 +41,7 @@ class Stager:
     """A running stager. `mounts`: directories that become /mounts/0, 1, ...; or (directory, where below the root,
     'rw' or 'ro')."""
 
-    def __init__(self, base, mounts, run_volume, run="r1", spool_only=0, kill_at=None):
+    def __init__(self, base, mounts, run_volume, run="r1", spool_only=0, kill_at=None, trace_to=None):
         root = base / "root"
         root.mkdir(exist_ok=True)
         pairs = [str(run_volume), "run-volume", "rw"]
@@ -51,6 +51,8 @@ class Stager:
         trace = ""
         if kill_at is not None:  # (syscall, n): killed as it enters its nth call of that syscall
             trace = f"strace -f -qq -o /dev/null -e trace={kill_at[0]} -e inject={kill_at[0]}:signal=KILL:when={kill_at[1]}"
+        if trace_to is not None:  # every call that moves or syncs something, in order
+            trace = f"strace -f -qq -o {trace_to} -e trace=renameat2,fsync,fdatasync"
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", str(root), *pairs],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,

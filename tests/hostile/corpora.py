@@ -18,7 +18,7 @@ import zlib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from archive_cases import BASE, IN, inside, with_root  # noqa: E402
-from tar_maker import padded, pax, raw_frame, zstd  # noqa: E402
+from tar_maker import header, padded, raw_frame, record, zstd  # noqa: E402
 
 DIRECTORY = ROOT / "build" / "corpora"
 CHANGED = 6  # variants with changed bytes of each tar
@@ -74,20 +74,34 @@ def is_header(block):
     return len(block) == 512 and any(block) and octal(block[148:156]) == sum(block[:148]) + 256 + sum(block[156:])
 
 
+SPECIAL = (b"g", b"X", b"L", b"K", b"N", b"V")  # headers that say something of the entry behind them, and no entry
+WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
+
+
+def moved_records(kind, number):
+    """Where entry `number` goes; hard links go to the first one, so that they lead somewhere."""
+    records = [(b"path", IN + b"e%d" % number)]
+    return records + [(b"linkpath", IN + b"e1")] if kind == b"1" else records
+
+
 def relocated(tar):
-    """The same tar with each entry of its own below a volume of ours; None where it is no tar."""
-    out, at, number = [], 0, 0
-    while is_header(block := tar[at : at + 512]):
+    """The same tar with each entry of its own in a volume of ours; None where it is no tar."""
+    out, at, number, own = [], 0, 0, b""
+    while is_header(block := tar[at : at + 512]) and number < 5000:
         kind, size = block[156:157], octal(block[124:136])
-        if kind not in (b"x", b"g", b"X", b"L", b"K", b"N", b"V", b"S"):
-            number += 1
-            name = IN + b"e%d/" % number * (kind == b"5") + b"e%d" % number
-            out.append(pax([(b"path", name)]) + (b"" if kind != b"1" else pax([(b"linkpath", IN + b"e1")])))
-        length = 512 + (0 if kind in (b"1", b"2", b"3", b"4", b"5", b"6") else (size + 511) // 512 * 512)
-        out.append(tar[at : at + length])
-        at += length
-        if length > len(tar) or number > 5000:
+        length = 512 + (0 if kind in WITHOUT_DATA else (size + 511) // 512 * 512)
+        if length > len(tar) - at:
             break
+        if kind == b"x":  # ours follow in the same header: of two in a row libarchive takes one
+            own += tar[at + 512 : at + 512 + size]
+        elif kind in SPECIAL:
+            out.append(tar[at : at + length])
+        else:
+            number += 1
+            body = own + b"".join(record(*pair) for pair in moved_records(kind, number))
+            out.append(header(b"PaxHeaders/x", b"x", len(body)) + padded(body) + tar[at : at + length])
+            own = b""
+        at += length
     return b"".join(out) + tar[at:] if number else None
 
 
