@@ -10,6 +10,11 @@
 #include "stack.h"
 #include "workers.h"
 
+#define STAGER_END_SECONDS 60 /* it ends by itself when nobody listens any more, after the verb it is in */
+#define STAGER_POLL_SECONDS 0.25
+
+enum { LOCK_BROKEN = 1, STAGER_RUNS };
+
 /* Field 22 of /proc/PID/stat, which tells a process from a later one of the same number; 0 where there is none. */
 static unsigned long long start_time(long pid)
 {
@@ -62,19 +67,19 @@ static int report_holder(struct run *run, const struct msg_lock_held *held)
 
 /*
  * Whether a holder that is a process of this host is gone: another boot, or no process of that number and start time.
- * Containers are judged by the docker-agent, who can see them.
+ * Containers are judged by the docker-agent, who can see them. A stager that runs may be swapping still.
  */
 static bool holder_is_gone(const struct msg_lock_held *held, const char *boot_id)
 {
     long pid;
     unsigned long long start;
-    if (held->stager_runs != 0 || sscanf(held->owner.data, "process:%ld:%llu", &pid, &start) != 2) {
+    if (sscanf(held->owner.data, "process:%ld:%llu", &pid, &start) != 2) {
         return false;
     }
     return strcmp(held->boot_id.data, boot_id) != 0 || start_time(pid) != start;
 }
 
-/* One try. 1: held by a run that is gone, whose lock is broken now. */
+/* One try. LOCK_BROKEN: it was held by a run that is gone. STAGER_RUNS: the same, but its stager has not ended yet. */
 static int try_lock(struct run *run, const char *owner, const char *boot_id)
 {
     if (TELL(run, PROCESS_AGENT, lock, .run = text_of(run->id), .owner = text_of(owner), .boot_id = text_of(boot_id),
@@ -101,12 +106,16 @@ static int try_lock(struct run *run, const char *owner, const char *boot_id)
     if (!holder_is_gone(&held, boot_id)) {
         return report_holder(run, &held);
     }
+    if (held.stager_runs != 0) {
+        report_holder(run, &held);
+        return STAGER_RUNS;
+    }
     say("The lock of run %s is left over: its process is gone", held.run.data);
     if (TELL(run, PROCESS_AGENT, break_lock, .run = held.run) != 0 ||
         EXPECT(run, removed, ENGINE_PATIENCE(run), &removed) != 0) {
         return -1;
     }
-    return 1;
+    return LOCK_BROKEN;
 }
 
 int take_lock(struct run *run)
@@ -115,8 +124,16 @@ int take_lock(struct run *run)
     char boot_id[64];
     describe_owner(run, owner, sizeof owner);
     read_boot_id(boot_id, sizeof boot_id);
+    double deadline = monotonic_seconds() + STAGER_END_SECONDS;
     int result = try_lock(run, owner, boot_id);
-    if (result == 1) {
+    while (result == STAGER_RUNS && monotonic_seconds() < deadline) {
+        run->failure = (struct failure){0};
+        if (monitor_sleep(run, STAGER_POLL_SECONDS) != 0) {
+            return -1;
+        }
+        result = try_lock(run, owner, boot_id);
+    }
+    if (result == LOCK_BROKEN) {
         result = try_lock(run, owner, boot_id);
     }
     return result == 0 ? 0 : -1;

@@ -78,11 +78,28 @@ static void show_summary(const struct run *run)
     }
 }
 
+/* An earlier run could not be ended: what is wrong was said; what to do about it is said here. */
+static void show_unended(const struct run *run)
+{
+    const char *project = run->options.project_name;
+    say_error("Run %s is not ended, and its data is kept. Mend what is named above, then run again with "
+              "RESTORE_MODE=recover",
+              run->unended);
+    say_error("To give it up instead, with what is in the volume now: docker rm -f restore-%s-%s-1; docker volume rm "
+              "restore-%s-%s; then remove the folders .restore-%s from the volumes",
+              project, run->unended, project, run->unended, run->unended);
+}
+
 /* What the user has to know about the data after a failure. */
 static void show_consequence(const struct run *run, bool undone)
 {
-    if (run->marks.concluded) {
+    if (run->unended[0] != '\0') {
+        show_unended(run);
+    } else if (run->marks.concluded) {
         say_error("The data of the backup is restored; what failed came after it. The old data is gone");
+        if (!undone) {
+            say_error("Run again with RESTORE_MODE=recover to start what ran and to clear away the rest");
+        }
     } else if (!undone) {
         say_error("Run again with RESTORE_MODE=recover to bring back the former data before anything else");
     } else if (run->marks.stopping) {

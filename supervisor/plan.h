@@ -74,6 +74,7 @@ struct stream {
     struct destination *destinations;
     unsigned destination_count;
     bool layer;    /* the path lies in the container's own layer */
+    bool saved;    /* layer: its former content is spooled, and is written back by an undo */
     char *refusal; /* why it cannot be restored, should the archive hold it */
     char *login;   /* databases */
     char *version; /* of the server, where known */

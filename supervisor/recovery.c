@@ -56,9 +56,34 @@ static int read_note(struct run *run, char **note)
 
 static struct container *container_by_id(struct run *run, const char *id)
 {
-    for (unsigned i = 0; i < run->plan.container_count; i++) {
+    for (unsigned i = 0; id != NULL && i < run->plan.container_count; i++) {
         if (strcmp(run->plan.containers[i].id, id) == 0) {
             return &run->plan.containers[i];
+        }
+    }
+    return NULL;
+}
+
+static const char *text_in(const cJSON *item, const char *name)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, name));
+}
+
+static double number_in(const cJSON *item, const char *name)
+{
+    return cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(item, name));
+}
+
+/* The same container made anew meanwhile (compose up --force-recreate): its service and number stay. */
+static struct container *container_by_place(struct run *run, const cJSON *item)
+{
+    const char *service = text_in(item, "service");
+    double number = number_in(item, "number");
+    for (unsigned i = 0; service != NULL && i < run->plan.container_count; i++) {
+        struct container *container = &run->plan.containers[i];
+        bool same = strcmp(container->service, service) == 0 && container->number == number;
+        if (same && !container->oneoff && !container->self) {
+            return container;
         }
     }
     return NULL;
@@ -69,34 +94,56 @@ static bool flag_of(const cJSON *item, const char *name)
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, name)) != 0;
 }
 
-/* The containers' state from before the run, from its note. An empty note: nothing was stopped. */
-static void apply_note(struct run *run, const char *text)
+static void apply_policy(struct container *container, const cJSON *item)
 {
-    cJSON *note = cJSON_Parse(text);
+    const char *policy = text_in(item, "restart");
+    double retries = number_in(item, "retries");
+    char *copy = policy == NULL ? NULL : strdup(policy);
+    if (copy != NULL) {
+        free(container->restart_policy);
+        container->restart_policy = copy;
+        container->restart_retries = retries > 0 ? (unsigned)retries : 0;
+    }
+}
+
+/*
+ * The containers' state from before the run, from its note (NULL: nothing was stopped). What was made anew meanwhile
+ * has a restart policy of its own; what the note does not know stays as it was found.
+ */
+static void apply_note(struct run *run, const cJSON *note)
+{
     const cJSON *item;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(note, "containers"))
     {
-        const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "id"));
-        const char *policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "restart"));
-        double retries = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(item, "retries"));
-        struct container *container = id == NULL ? NULL : container_by_id(run, id);
-        if (container == NULL || policy == NULL) {
+        struct container *same = container_by_id(run, text_in(item, "id"));
+        struct container *container = same != NULL ? same : container_by_place(run, item);
+        if (container == NULL) {
             continue;
         }
         container->was_running = flag_of(item, "running");
         container->was_paused = flag_of(item, "paused");
         container->was_healthy = flag_of(item, "healthy");
-        free(container->restart_policy);
-        container->restart_policy = strdup(policy);
-        container->restart_retries = retries > 0 ? (unsigned)retries : 0;
+        if (same != NULL) {
+            apply_policy(container, item);
+        }
     }
-    cJSON_Delete(note);
 }
 
 static bool runs_now(const struct container *container)
 {
     return strcmp(container->state, "running") == 0 || strcmp(container->state, "restarting") == 0 ||
            strcmp(container->state, "paused") == 0;
+}
+
+static void note_as_stopped(struct run *run, const bool *stopped)
+{
+    for (unsigned i = 0; i < run->plan.container_count; i++) {
+        char *state = stopped[i] ? strdup("exited") : NULL;
+        if (state != NULL) {
+            free(run->plan.containers[i].state);
+            run->plan.containers[i].state = state;
+        }
+    }
 }
 
 /* Before volumes are swapped back: nothing of the stack may run on them. */
@@ -115,17 +162,17 @@ static int still_the_stack(struct run *run)
     for (unsigned i = 0; paused != NULL && i < run->plan.container_count; i++) {
         paused[i] = chosen[i] && strcmp(run->plan.containers[i].state, "paused") == 0;
     }
-    if (paused == NULL || act_on(run, &unpause, paused) != 0) {
+    if (paused == NULL || act_on(run, &unpause, paused) != 0 || stop_containers(run, chosen) != 0) {
         return -1;
     }
-    return stop_containers(run, chosen);
+    note_as_stopped(run, chosen);
+    return 0;
 }
 
 /* Restart policies, running containers and pauses, as they were before the run. */
 static int restore_containers(struct run *run)
 {
     static const struct action policies = {ACTION_SET_RESTART, true, "restore the restart policy of"};
-    static const struct action pause = {ACTION_PAUSE, false, "pause"};
     unsigned count = run->plan.container_count;
     cleanup_free bool *all = calloc(count + 1, sizeof *all);
     cleanup_free bool *running = calloc(count + 1, sizeof *running);
@@ -145,32 +192,70 @@ static int restore_containers(struct run *run)
     if (act_on(run, &policies, all) != 0 || stop_containers(run, idle) != 0 || start_containers(run, running) != 0) {
         return -1;
     }
-    return act_on(run, &pause, paused);
+    return pause_containers(run, paused);
+}
+
+/* Paths in containers' own layers get back what was saved; a container made anew meanwhile has nothing of ours. */
+static int put_layers_back(struct run *run, const cJSON *note)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(note, "layers"))
+    {
+        const struct container *container = container_by_id(run, text_in(item, "id"));
+        const char *label = text_in(item, "label");
+        double saved = number_in(item, "saved");
+        struct msg_layer_done done;
+        if (container == NULL || label == NULL || !(saved >= 0 && saved <= MAX_STREAMS)) {
+            continue;
+        }
+        if (TELL(run, PROCESS_AGENT, layer_put, .container = container->index, .label = text_of(label),
+                 .stream = (uint64_t)saved) != 0 ||
+            EXPECT(run, layer_done, STEP_PATIENCE, &done) != 0) {
+            return -1;
+        }
+        say_warning("'%s' of service '%s' is on no volume: its former files are back, those that the backup added stay",
+                    label, container->service);
+    }
+    return 0;
 }
 
 /* Undo or complete by what the journal says, with the stager open. */
-static int end_by_journal(struct run *run, bool *touched)
+static int end_by_journal(struct run *run, enum journal_phase phase, const cJSON *note)
 {
-    struct msg_journal journal;
     struct msg_swapped swapped;
-    cleanup_free char *note = NULL;
-    if (TELL(run, PROCESS_AGENT, read_journal) != 0 || EXPECT(run, journal, ENGINE_PATIENCE(run), &journal) != 0 ||
-        read_note(run, &note) != 0 || list_stack(run, NULL) != 0) {
-        return -1;
-    }
-    *touched = note[0] != '\0';
-    apply_note(run, note);
-    if (journal.phase == JOURNAL_SWAPPING || journal.phase == JOURNAL_SWAPPED) {
+    bool swapping = phase == JOURNAL_SWAPPING || phase == JOURNAL_SWAPPED;
+    if (swapping) {
         say("Bringing back the former data");
-        if (still_the_stack(run) != 0 || list_stack(run, NULL) != 0) {
+        if (still_the_stack(run) != 0 || put_layers_back(run, note) != 0) {
             return -1;
         }
-        apply_note(run, note);
     }
-    if (journal.phase != JOURNAL_CONCLUDED && stager_step(run, MESSAGE_undo, &(struct msg_undo){}, &swapped) != 0) {
+    if (phase != JOURNAL_CONCLUDED && stager_step(run, MESSAGE_undo, &(struct msg_undo){}, &swapped) != 0) {
         return -1;
     }
     return stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped);
+}
+
+/* What the run's volume knows, and what follows from it; *touched: containers may have been stopped. */
+static int end_data(struct run *run, const char *run_id, bool *touched)
+{
+    struct msg_journal journal;
+    cleanup_free char *text = NULL;
+    if (stager_open(run, run_id) != 0 || TELL(run, PROCESS_AGENT, read_journal) != 0 ||
+        EXPECT(run, journal, ENGINE_PATIENCE(run), &journal) != 0 || read_note(run, &text) != 0 ||
+        list_stack(run, NULL) != 0) {
+        return -1;
+    }
+    enum journal_phase phase = (enum journal_phase)journal.phase;
+    if (phase == JOURNAL_CONCLUDED && strcmp(run_id, run->id) == 0) {
+        run->marks.concluded = true; /* the answer to `conclude` may have been lost */
+    }
+    cJSON *note = cJSON_Parse(text);
+    *touched = note != NULL;
+    apply_note(run, note);
+    int result = end_by_journal(run, phase, note);
+    cJSON_Delete(note);
+    return result != 0 ? -1 : stager_close(run);
 }
 
 /* Everything about one run: its data, its containers, then what it left in the Engine. */
@@ -178,10 +263,8 @@ static int end_run(struct run *run, const struct leftover *leftover)
 {
     struct msg_removed removed;
     bool touched = false;
-    if (leftover->has_stager || leftover->has_volume) {
-        if (stager_open(run, leftover->run) != 0 || end_by_journal(run, &touched) != 0 || stager_close(run) != 0) {
-            return -1;
-        }
+    if ((leftover->has_stager || leftover->has_volume) && end_data(run, leftover->run, &touched) != 0) {
+        return -1;
     }
     if (touched && restore_containers(run) != 0) {
         return -1;
@@ -238,6 +321,7 @@ int recover_leftovers(struct run *run)
         say("Run %s did not end: recovering", found[i].run);
         if (end_run(run, &found[i]) != 0) {
             run->failure.code = EXIT_RECOVERY;
+            snprintf(run->unended, sizeof run->unended, "%.64s", found[i].run);
             return -1;
         }
         ended++;

@@ -56,7 +56,6 @@ static void choose(const struct run *run, struct choice *choice)
 static int bring_back(struct run *run, const struct choice *choice)
 {
     static const struct action policies = {ACTION_SET_RESTART, true, "restore the restart policy of"};
-    static const struct action pause = {ACTION_PAUSE, false, "pause"};
     if (!run->options.skip_stop && act_on(run, &policies, choice->policies) != 0) {
         return -1;
     }
@@ -67,7 +66,7 @@ static int bring_back(struct run *run, const struct choice *choice)
         say("Not starting the stack (SKIP_START)");
         return 0;
     }
-    if (start_containers(run, choice->start) != 0 || act_on(run, &pause, choice->pause) != 0) {
+    if (start_containers(run, choice->start) != 0 || pause_containers(run, choice->pause) != 0) {
         return -1;
     }
     run->running_at = monotonic_seconds();

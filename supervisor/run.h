@@ -83,6 +83,7 @@ struct run {
     double started_at;
     double stopped_at; /* monotonic seconds; 0: the stack was not stopped */
     double running_at;
+    char unended[RUN_ID_SIZE + 64]; /* the earlier run whose recovery failed, or empty */
     unsigned volumes_restored;
     unsigned databases_restored;
 };

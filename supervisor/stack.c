@@ -13,6 +13,8 @@
 
 #define HEALTH_POLL_SECONDS 0.5
 #define NOTE_PART 12000
+#define PAUSE_TRIES 10
+#define PAUSE_AGAIN_SECONDS 0.5
 
 void volume_labels_free(struct volume_labels *labels)
 {
@@ -255,6 +257,44 @@ int start_containers(struct run *run, const bool *chosen)
     return 0;
 }
 
+/* Those chosen that are not paused yet; -1 where they cannot be looked at. */
+static int pick_unpaused(struct run *run, const bool *chosen, bool *picked)
+{
+    for (unsigned i = 0; i < run->plan.container_count; i++) {
+        struct msg_container_state state;
+        picked[i] = chosen[i];
+        if (chosen[i] && inspect_container(run, &run->plan.containers[i], &state) != 0) {
+            return -1;
+        }
+        picked[i] = chosen[i] && strcmp(state.state.data, "paused") != 0;
+    }
+    return 0;
+}
+
+int pause_containers(struct run *run, const bool *chosen)
+{
+    static const struct action pause = {ACTION_PAUSE, false, "pause"};
+    cleanup_free bool *picked = calloc(run->plan.container_count + 1, sizeof *picked);
+    if (picked == NULL) {
+        return run_fail(run, EXIT_INTERNAL, "Out of memory");
+    }
+    for (unsigned tries = 1;; tries++) {
+        if (pick_unpaused(run, chosen, picked) != 0) {
+            return -1;
+        }
+        if (act_on(run, &pause, picked) == 0) {
+            return 0;
+        }
+        if (run->failure.code != EXIT_DOCKER || tries == PAUSE_TRIES) {
+            return -1;
+        }
+        run->failure = (struct failure){0};
+        if (monitor_sleep(run, PAUSE_AGAIN_SECONDS) != 0) {
+            return -1;
+        }
+    }
+}
+
 int wait_healthy(struct run *run)
 {
     for (unsigned i = 0; i < run->plan.container_count; i++) {
@@ -266,11 +306,28 @@ int wait_healthy(struct run *run)
     return 0;
 }
 
+/* Paths in containers' own layers that are written from now on, with the spool that brings them back. */
+static void note_layers(const struct run *run, cJSON *note)
+{
+    cJSON *list = cJSON_AddArrayToObject(note, "layers");
+    for (unsigned i = 0; i < run->plan.stream_count; i++) {
+        const struct stream *stream = &run->plan.streams[i];
+        if (stream->layer && stream->saved) {
+            cJSON *item = cJSON_CreateObject();
+            cJSON_AddStringToObject(item, "id", run->plan.containers[stream->container].id);
+            cJSON_AddStringToObject(item, "label", stream->name);
+            cJSON_AddNumberToObject(item, "saved", saved_spool(stream));
+            cJSON_AddItemToArray(list, item);
+        }
+    }
+}
+
 static char *note_text(const struct run *run)
 {
     cJSON *note = cJSON_CreateObject();
     cJSON_AddStringToObject(note, "run", run->id);
     cJSON_AddStringToObject(note, "backup", run->backup.name);
+    note_layers(run, note);
     cJSON *list = cJSON_AddArrayToObject(note, "containers");
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
@@ -279,7 +336,8 @@ static char *note_text(const struct run *run)
         }
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "id", container->id);
-        cJSON_AddStringToObject(item, "name", container->name);
+        cJSON_AddStringToObject(item, "service", container->service);
+        cJSON_AddNumberToObject(item, "number", container->number);
         cJSON_AddBoolToObject(item, "running", container->was_running);
         cJSON_AddBoolToObject(item, "paused", container->was_paused);
         cJSON_AddBoolToObject(item, "healthy", container->was_healthy);

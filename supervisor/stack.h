@@ -40,10 +40,20 @@ int stop_containers(struct run *run, const bool *chosen);
 /* Start those chosen, dependencies first, honouring service_healthy. */
 int start_containers(struct run *run, const bool *chosen);
 
+/* Pause those chosen. A process that is just starting cannot always be frozen: tried again. */
+int pause_containers(struct run *run, const bool *chosen);
+
 /* The container's state now. Texts live until the next frame. */
 int inspect_container(struct run *run, const struct container *container, struct msg_container_state *state);
 
-/* Write down who ran and how, before anything is stopped. */
+/* The spool that keeps what a path in a container's own layer held before. */
+static inline unsigned saved_spool(const struct stream *stream)
+{
+    return stream->id + STREAMS_MAX;
+}
+
+/* Write down who ran and how, before anything is stopped, and which layers can be brought back, before each is
+ * written. */
 int write_note(struct run *run);
 
 /* Print name and state of every container. */

@@ -14,7 +14,7 @@ static int restore_layer(struct run *run, struct stream *stream)
 {
     struct msg_layer_done done;
     struct msg_swapped swapped;
-    unsigned saved = stream->id + STREAMS_MAX;
+    unsigned saved = saved_spool(stream);
     unsigned merged = saved + STREAMS_MAX;
     const struct container *container = &run->plan.containers[stream->container];
     if (TELL(run, PROCESS_AGENT, layer_save, .container = container->index, .label = text_of(stream->name),
@@ -32,6 +32,10 @@ static int restore_layer(struct run *run, struct stream *stream)
         return run_fail(
             run, EXIT_INTEGRITY, "Archive integrity check failed: %s/%s: %llu entries were sent, %llu were kept",
             stream->service, stream->name, (unsigned long long)stream->entries, (unsigned long long)swapped.entries);
+    }
+    stream->saved = true;
+    if (write_note(run) != 0) {
+        return -1;
     }
     return TELL(run, PROCESS_AGENT, layer_put, .container = container->index, .label = text_of(stream->name),
                 .stream = merged) != 0

@@ -8,6 +8,7 @@ Two lanes work at a time, each with stacks of its own.
 import argparse
 import collections
 import pathlib
+import signal
 import sys
 import tempfile
 import threading
@@ -87,7 +88,7 @@ class Check:
                 if self.trial.strike(made, first) is None:
                     raise RuntimeError(f"a restore did not come to {first}")
                 recovery = kill_points.second_kills(first, self.trial.trace(made, RESTORE_MODE="recover"))
-                seconds += recovery[::2] if kind == "volumes" else recovery[::6]
+                seconds += recovery[::4] if kind == "volumes" else recovery[::12]
             print(f"{kind}: {len(traces[kind])} frames a run, {len(kill_points.of_stretch(traces[kind], kill_points.WINDOW))} "
                   "of them between stop and commit", flush=True)
         chosen = kill_points.choose(traces["volumes"], traces["databases"]) + seconds
@@ -95,6 +96,11 @@ class Check:
         chosen = kill_points.shuffled(chosen, self.options.seed)[:self.options.points]
         self.queue.extend(enumerate(chosen, 1))
         self.total = len(chosen)
+
+    def interrupt(self, *_):
+        """A signal: the points under way are ended, and the stacks taken away."""
+        self.queue.clear()
+        self.failed += 1
 
     def next(self):
         with self.lock:
@@ -155,7 +161,10 @@ def main():
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="check-kill-", dir="/var/tmp") as folder:
-        sys.exit(Check(options, pathlib.Path(folder)).run())
+        check = Check(options, pathlib.Path(folder))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, check.interrupt)
+        sys.exit(check.run())
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ struct agent {
     struct queued_action *actions;
     size_t action_count;
     struct stager_session *stager; /* the run's stager, or NULL */
+    char stager_run[65];           /* whose stager was made or opened last: ours, or that of a run being recovered */
     unsigned helpers;              /* number of the last helper container of the run; the stager is 1 */
     uint8_t *stager_tar;           /* the image to import, read before the lock-down */
     size_t stager_tar_size;

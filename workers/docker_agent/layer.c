@@ -80,7 +80,7 @@ static int save(struct agent *agent, const struct container *container, const ch
         return engine_error(&agent->engine, EXIT_INTERNAL, "no memory");
     }
     if (engine_path(&agent->engine, &url, "/containers/%s/archive?path=%s", container->id, contents) != 0 ||
-        spool_open(agent, agent->run, &spool) != 0 || spool_receive(spool, stream) != 0) {
+        spool_open(agent, agent->stager_run, &spool) != 0 || spool_receive(spool, stream) != 0) {
         return -1;
     }
     struct passage passage = {.agent = agent, .spool = spool};
@@ -101,7 +101,7 @@ static int put(struct agent *agent, const struct container *container, const cha
     char what[600];
     snprintf(what, sizeof what, "write %.255s of container %.255s", path, container->name);
     if (engine_path(&agent->engine, &url, "/containers/%s/archive?path=%s", container->id, path) != 0 ||
-        spool_open(agent, agent->run, &spool) != 0 || spool_request(spool, stream) != 0) {
+        spool_open(agent, agent->stager_run, &spool) != 0 || spool_request(spool, stream) != 0) {
         return -1;
     }
     struct passage passage = {.agent = agent, .spool = spool};

@@ -201,6 +201,7 @@ int open_stager_handle(struct agent *agent, const struct frame *frame)
         session_free(agent);
         return agent_fail_engine(agent);
     }
+    snprintf(agent->stager_run, sizeof agent->stager_run, "%s", message.run.data);
     channel_relay(&agent->channel, PARTY_STAGER, PARTY_SUPERVISOR);
     return AGENT_SEND_EMPTY(agent, stager_opened);
 }

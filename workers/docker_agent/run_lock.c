@@ -12,7 +12,7 @@
 #include "run_search.h"
 
 #define OWNER_CONTAINER "container:"
-#define TAKE_OVER_TRIES 50
+#define TAKE_OVER_TRIES 200 /* a stager whose owner is gone ends by itself, after the verb it is in */
 #define TAKE_OVER_PAUSE_MS 50
 
 /* Who has the lock, as its labels say. */
@@ -116,13 +116,16 @@ static int try_lock(struct agent *agent, const struct msg_lock *message, struct 
             return -1;
         }
         int held = look_at_lock(agent, holder);
-        if (held < 0 || (held == 1 && (!holder->owner_gone || holder->stager_runs))) {
+        if (held < 0 || (held == 1 && !holder->owner_gone)) {
             return held;
         }
-        if (held == 1 && remove_stale(agent, holder) != 0) {
+        if (held == 1 && !holder->stager_runs && remove_stale(agent, holder) != 0) {
             return -1;
         }
         poll(NULL, 0, TAKE_OVER_PAUSE_MS);
+    }
+    if (holder->stager_runs) {
+        return 1;
     }
     return engine_error(&agent->engine, EXIT_LOCKED, "the stale lock of run %s cannot be removed", holder->run);
 }

@@ -412,6 +412,7 @@ int prepare_handle(struct agent *agent, const struct frame *frame)
         return agent_fail(agent, EXIT_INTERNAL, "prepare: '%.64s' is not the run that holds the lock", run);
     }
     snprintf(agent->run, sizeof agent->run, "%s", run);
+    snprintf(agent->stager_run, sizeof agent->stager_run, "%s", run);
     cleanup_json cJSON *mounts = plan_to_json(agent->mounts, agent->mount_count);
     char id[65];
     if (mounts == NULL) {
