@@ -5,7 +5,7 @@ import json
 import measure
 
 RATE = "MB/s"  # more of it is better; of every other unit less is
-BAR_HEIGHT, LABEL_WIDTH, BAR_WIDTH, VALUE_WIDTH, TOP = 20, 430, 360, 250, 44
+BAR_HEIGHT, LABEL_WIDTH, BAR_WIDTH, VALUE_WIDTH, TOP = 20, 520, 360, 250, 44
 
 
 class Report:
@@ -50,13 +50,15 @@ def line_of(row):
             f"  {row.get('goal', ''):<8} {row['against']}")
 
 
-def is_better(row):
-    return row["ratio"] >= 1 if row["unit"] == RATE else row["ratio"] <= 1
+def is_good(row):
+    """Within its goal, or better than the other where it has none."""
+    sign, bound = row.get("goal", ">= 1" if row["unit"] == RATE else "<= 1").split()
+    return row["ratio"] >= float(bound) if sign == ">=" else row["ratio"] <= float(bound)
 
 
 def bar(row, y, scale):
     length = min(row["ratio"] * scale, BAR_WIDTH)
-    colour = "#2a7f62" if is_better(row) else "#c46a2b"
+    colour = "#2a7f62" if is_good(row) else "#c46a2b"
     label = html.escape(f"{row['case']}: {row['metric']} against {row['against']}".replace(", median", ""))
     value = html.escape(f"{row['ratio']:.2f}  ({row['ours']:.4g} : {row['other']:.4g} {row['unit']})")
     middle = y + BAR_HEIGHT * 0.68
@@ -75,8 +77,8 @@ def plot(rows):
     one = LABEL_WIDTH + scale
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
              f'font-size="12">', '<rect width="100%" height="100%" fill="white"/>',
-             '<text x="12" y="18" font-size="14">restore / other: seconds and MiB below 1, MB/s above 1 are better '
-             '(green)</text>',
+             '<text x="12" y="18" font-size="14">restore / other, medians: of seconds and MiB less is better, of MB/s more; '
+             'green: within the goal</text>',
              *(bar(row, TOP + BAR_HEIGHT * number, scale) for number, row in enumerate(shown)),
              f'<line x1="{one:.1f}" y1="{TOP - 8}" x2="{one:.1f}" y2="{height - 8}" stroke="#444" stroke-dasharray="3 3"/>',
              f'<text x="{one:.1f}" y="{TOP - 12}" text-anchor="middle">1</text>', "</svg>"]
