@@ -32,7 +32,7 @@ def test_help_names_every_option_and_exit_code():
         assert re.search(rf"^  {number} +{re.escape(meaning)}$", done.stdout, re.M)
 
 
-@pytest.mark.parametrize("document", ["README.md", ".env.example"])
+@pytest.mark.parametrize("document", ["README.md", ".env.example", "compose.yaml"])
 def test_documents_name_every_option(document):
     text = (harness.ROOT / document).read_text()
     for option in re.findall(r"^\w+_OPTION\((\w+),", (harness.ROOT / "supervisor/options.def").read_text(), re.M):
@@ -208,3 +208,31 @@ def test_progress_on_a_terminal_is_one_live_line(mini, store, tmp_path):
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
     assert b"\r\x1b[KDownloading and verifying:" in done.stdout
+
+
+def test_workers_are_found_in_libexec_and_never_on_the_path(store, tmp_path):
+    """make install honours DESTDIR and PREFIX; a worker of the same name on PATH is not asked."""
+    subprocess.run(["make", "-s", "install", f"DESTDIR={tmp_path}/root", "PREFIX=/opt/restore"], cwd=harness.ROOT,
+                   check=True)
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    (fake / "restore-fetcher").write_text("#!/bin/sh\ntouch $0.called\n")
+    (fake / "restore-fetcher").chmod(0o755)
+    store.put_bytes(harness.backup_name("app"), b"x")
+    installed = tmp_path / "root/opt/restore/bin/restore"
+    result = restore("app", store, binary=installed, RESTORE_MODE="list", PATH=f"{fake}:/usr/bin:/bin")
+    assert result.code == 0, result
+    assert not (fake / "restore-fetcher.called").exists()
+    assert sorted(path.name for path in (tmp_path / "root/opt/restore/libexec/restore").iterdir()) == [
+        "restore-docker-agent", "restore-fetcher", "restore-stager.tar", "restore-unpacker"]
+    (tmp_path / "root/opt/restore/libexec/restore/restore-fetcher").unlink()
+    result = restore("app", store, binary=installed, RESTORE_MODE="list", PATH=f"{fake}:/usr/bin:/bin")
+    assert result.code == 1 and "neither beside" in result.err, result
+
+
+def test_another_socket_by_docker_host(mini, store, tmp_path):
+    mini.add("app")
+    socket = tmp_path / "docker.sock"
+    socket.symlink_to("/var/run/docker.sock")
+    result = restore(mini.project, store, DOCKER_HOST=f"unix://{socket}", RESTORE_MODE="recover")
+    assert result.code == 0, result

@@ -274,3 +274,82 @@ def test_a_shell_less_read_only_image(mini, tmp_path, store):
     finally:
         mini.remove()
         stack.docker("rmi", image)
+
+
+def test_skip_stop_warns_about_who_runs(mini, tmp_path, store):
+    volume = mini.volume("data")
+    name = mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")], start=True)
+    store.put(mini.project, write_tree(tmp_path / "tree", {"app/volumes/data/f": "x"}))
+    events = harness.Events()
+    result = restore(mini.project, store, SKIP_STOP="TRUE")
+    assert result.code == 10, result
+    assert f"'{name}' runs and uses a volume that is restored" in result.err
+    assert events.actions(mini.project) == []
+    assert read_tree(mini.path(volume)) == {"f": b"x"}
+
+
+def test_skip_start_leaves_the_stack_stopped(mini, tmp_path, store):
+    volume = mini.volume("data")
+    name = mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")], start=True,
+                    options=["--restart", "unless-stopped"])
+    store.put(mini.project, write_tree(tmp_path / "tree", {"app/volumes/data/f": "x"}))
+    result = restore(mini.project, store, SKIP_START="yes")
+    assert result.code == 0, result
+    assert mini.states() == {name: "exited"}
+    assert stack.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", name).strip() == "unless-stopped"
+    assert read_tree(mini.path(volume)) == {"f": b"x"}
+
+
+def test_a_stack_that_did_not_run_is_started(mini, tmp_path, store):
+    volume = mini.volume("data")
+    name = mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")])
+    store.put(mini.project, write_tree(tmp_path / "tree", {"app/volumes/data/f": "x"}))
+    result = restore(mini.project, store)
+    assert result.code == 0, result
+    assert mini.states() == {name: "running"}
+
+
+def test_a_section_that_the_archive_lacks_is_left_as_it_is(mini, tmp_path, store):
+    kept, restored = mini.volume("kept"), mini.volume("restored")
+    mini.add("app", paths={"kept": "/k", "restored": "/r"}, mounts=[(kept, "/k"), (restored, "/r")])
+    write_tree(mini.path(kept), {"f": "live"})
+    store.put(mini.project, write_tree(tmp_path / "tree", {"app/volumes/restored/f": "x"}))
+    result = restore(mini.project, store)
+    assert result.code == 10, result
+    assert "backup.volume-path.kept" in result.err
+    assert read_tree(mini.path(kept)) == {"f": b"live"}
+    assert read_tree(mini.path(restored)) == {"f": b"x"}
+
+
+def test_a_forged_staging_folder_is_reported_and_left_alone(mini, tmp_path, store):
+    root = simple(mini, tmp_path, store, {"f": "x"})
+    write_tree(root, {".restore-20200101000000-deadbeef/new/evil": "e"})
+    result = restore(mini.project, store)
+    assert ".restore-20200101000000-deadbeef" in result.err, result
+    assert "evil" in str(list(root.rglob("*"))) and result.code in (6, 10)
+
+
+def test_staging_folders_in_an_archive_are_refused(mini, tmp_path, store):
+    root = simple(mini, tmp_path, store, {".restore-x/new/f": "x"})
+    write_tree(root, {"f": "live"})
+    result = restore(mini.project, store)
+    assert result.code == 5, result
+    assert ".restore-x" in result.err
+    assert read_tree(root) == {"f": b"live"}
+
+
+def test_attributes_of_files(mini, tmp_path, store):
+    volume = mini.volume("data")
+    mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")])
+    tree = write_tree(tmp_path / "tree", {"app/volumes/data/f": "x"})
+    os.setxattr(tree / "app/volumes/data/f", "user.colour", b"blue")
+    subprocess.run(["setfacl", "-m", "u:1234:r", tree / "app/volumes/data/f"], check=True)
+    tar = subprocess.run(["tar", "--xattrs", "--acls", "--format=pax", "-C", tree, "-cf", "-", "app"],
+                         stdout=subprocess.PIPE, check=True).stdout
+    store.put_bytes(harness.backup_name(mini.project), harness.compress(tar))
+    result = restore(mini.project, store)
+    assert result.code == 0, result
+    restored = mini.path(volume) / "f"
+    assert os.getxattr(restored, "user.colour") == b"blue"
+    acl = subprocess.run(["getfacl", "-n", restored], capture_output=True, text=True, check=True).stdout
+    assert "user:1234:r--" in acl

@@ -1,0 +1,85 @@
+"""Data directories of databases as volumes: verified while the server runs, staged in a second pass after the stop."""
+import shutil
+import subprocess
+import time
+
+import harness
+import pytest
+import stack
+from harness import restore, write_tree
+
+PASSWORD = "secret"
+
+
+def query(name, sql):
+    done = subprocess.run(["docker", "exec", name, "psql", "-XtAqw", "-h", "127.0.0.1", "-U", "postgres", "-c", sql],
+                          capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def wait_ready(name):
+    deadline = time.monotonic() + 60
+    while query(name, "SELECT 1") != "1":
+        assert time.monotonic() < deadline, stack.docker("logs", name)
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def server(mini, tmp_path):
+    """A running PostgreSQL whose data directory is labelled, and the tree of a physical backup of it."""
+    volume = mini.volume("pgdata")
+    name = mini.add("db", paths={"pgdata": "/var/lib/postgresql/data"}, mounts=[(volume, "/var/lib/postgresql/data")],
+                    image="restore-test/postgres", command=(), options=["-e", f"POSTGRES_PASSWORD={PASSWORD}"], start=True)
+    wait_ready(name)
+    query(name, "CREATE TABLE t AS SELECT 'backed up' AS word")
+    stack.docker("stop", name)
+    tree = tmp_path / "tree"
+    shutil.copytree(mini.path(volume), tree / "db/volumes/pgdata", symlinks=True)
+    stack.docker("start", name)
+    wait_ready(name)
+    query(name, "UPDATE t SET word = 'changed later'")
+    return mini, name, tree
+
+
+def test_a_data_directory_comes_back_under_a_running_server(server, store):
+    mini, name, tree = server
+    store.put(mini.project, tree)
+    result = restore(mini.project, store)
+    assert result.code == 0, result
+    assert "Downloading once more" in result.out
+    wait_ready(name)
+    assert query(name, "SELECT word FROM t") == "backed up"
+    assert harness.leftovers(mini.project) == []
+
+
+def test_both_dump_and_data_directory_are_refused(server, store):
+    mini, name, tree = server
+    write_tree(tree, {"db/database/pg_dumpall.sql":
+                      "--\n-- PostgreSQL database cluster dump\n--\n\n--\n-- PostgreSQL database cluster dump complete\n--\n\n"})
+    store.put(mini.project, tree)
+    events = harness.Events()
+    result = restore(mini.project, store)
+    assert result.code == 5, result
+    assert "only one of them can be restored" in result.err
+    assert events.actions(mini.project) == []
+    assert query(name, "SELECT word FROM t") == "changed later"
+
+
+def test_a_load_that_could_not_be_undone_is_refused_before_the_stop(mini, tmp_path, store):
+    """The data directory is on no volume."""
+    name = mini.add("db", image="restore-test/postgres", command=(), start=True, options=[
+        "-e", f"POSTGRES_PASSWORD={PASSWORD}", "-e", "PGDATA=/srv/pg"])
+    wait_ready(name)
+    dump = subprocess.run(["docker", "exec", name, "pg_dumpall", "--clean", "--if-exists", "-U", "postgres"],
+                          stdout=subprocess.PIPE, check=True).stdout
+    store.put(mini.project, write_tree(tmp_path / "tree", {"db/database/pg_dumpall.sql": dump}))
+    query(name, "CREATE TABLE later AS SELECT 1")
+    events = harness.Events()
+    result = restore(mini.project, store)
+    assert result.code == 8, result
+    assert "DB_ROLLBACK=none" in result.err
+    assert events.actions(mini.project) == []
+    result = restore(mini.project, store, DB_ROLLBACK="none")
+    assert result.code == 0, result
+    wait_ready(name)
+    assert query(name, "SELECT count(*) FROM pg_tables WHERE tablename = 'later'") == "0"
