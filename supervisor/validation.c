@@ -230,8 +230,10 @@ static void find_same_roots(struct plan *plan)
 
 static int too_little_space(struct run *run, uint64_t needed, uint64_t available, const char *where)
 {
+    /* NOLINTBEGIN(bugprone-integer-division): cut to tenths, never rounded up */
     return run_fail(run, EXIT_SPACE, "Insufficient disk space. Required: %.10gGB, Available: %.1fGB (%s)",
                     (double)(needed / 100000000) / 10, (double)(available / 100000000) / 10, where);
+    /* NOLINTEND(bugprone-integer-division) */
 }
 
 int check_space(struct run *run, uint64_t needed)

@@ -53,8 +53,9 @@ static place add_text(struct sql_lexer *lexer, place from, place to)
 {
     place dependent = find_dependent(lexer, from, to);
     if (dependent != NULL) {
-        return sql_fail(lexer, dependent, "text that depends on client_encoding or standard_conforming_strings comes "
-                                          "before these are set; pg_dump sets them first: use a dump of pg_dumpall");
+        return sql_fail(lexer, dependent,
+                        "text that depends on client_encoding or standard_conforming_strings comes "
+                        "before these are set; pg_dump sets them first: use a dump of pg_dumpall");
     }
     sql_text_add(lexer, from, to);
     return to;
