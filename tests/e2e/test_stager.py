@@ -551,6 +551,7 @@ HOSTILE = {
     "absolute": [("/out", b"", {})],
     "through a symlink": [("s", SYMLINK, {"linkname": "/run-volume"}), ("s/out", b"", {})],
     "through a symlink, deeper": [("s", SYMLINK, {"linkname": "a"}), ("s/d/out", b"", {})],
+    "through a symlink within": [("a", DIRECTORY, {}), ("s", SYMLINK, {"linkname": "a"}), ("s/out", b"", {})],
     "hard link out": [("h", LINK, {"linkname": "../../run-volume/journal"})],
     "hard link absolute": [("h", LINK, {"linkname": "/run-volume/journal"})],
     "hard link to nothing": [("h", LINK, {"linkname": "nothing"})],

@@ -25,13 +25,13 @@ def environment():
     return {name: value for name, value in os.environ.items() if name not in ("UNPACKER", "BUILD", "MAKEFLAGS")}
 
 
-def run(scratch, command):
+def run(scratch, command, patience=PATIENCE):
     """(exit status or None where it took too long, output)"""
     try:
         done = subprocess.run(command, cwd=scratch.folder, env=environment(), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=patience, check=False)
     except subprocess.TimeoutExpired as late:
-        return None, f"no end within {PATIENCE} s\n{late.stdout or ''}"
+        return None, f"no end within {patience} s\n{late.stdout or ''}"
     return done.returncode, done.stdout.decode(errors="replace")
 
 
@@ -60,16 +60,28 @@ def target_of(control):
     return [f"build/unit/{rest.split(':')[0]}"] if kind == "unit" else []
 
 
+def failing_e2e(scratch, tests):
+    """Those that fail as the tree is; all in one run of pytest."""
+    if not tests:
+        return []
+    status, out = run(scratch, [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                                *(f"tests/e2e/{test}" for test in tests)], patience=len(tests) * PATIENCE)
+    failing = [test for test in tests if f"FAILED tests/e2e/{test}" in out or f"ERROR tests/e2e/{test}" in out]
+    if failing or status != 0:
+        print(out[-6000:], flush=True)
+    assert failing or status == 0, "the named tests do not run to their end as the tree is"
+    return failing
+
+
 def check_baseline(scratch, controls, everything):
     """As it is, everything builds and every named test passes: else its failure would prove nothing."""
     built, said = scratch.make(*everything, *sorted({target for control in controls for target in target_of(control)}))
     assert built, said
-    wrong = []
-    for test in sorted({control.test for control in controls}):
-        verdict, out = run_test(scratch, test)
-        if verdict != PASSED:
-            wrong.append(test)
-            print(f"WITHOUT ANY CHANGE {test}: {verdict}\n{out[-3000:]}", flush=True)
+    names = sorted({control.test for control in controls})
+    wrong = [name for name in names if name.startswith("unit:") and run_test(scratch, name)[0] != PASSED]
+    wrong += [f"e2e:{test}" for test in failing_e2e(scratch, [name[4:] for name in names if name.startswith("e2e:")])]
+    for name in wrong:
+        print(f"fails without any change: {name}", flush=True)
     return wrong
 
 
