@@ -63,7 +63,7 @@ $(BUILD)/bin/restore-stager.tar: $(BUILD)/bin/restore-stager
 	tar --format=ustar --owner=0 --group=0 --numeric-owner --mode=755 --mtime=@0 --sort=name -C $(BUILD)/stager-image \
 		-cf $@ mounts restore-stager run-volume
 
-include tests/unit/units.mk
+-include tests/unit/units.mk
 UNITS = $(patsubst UNIT_%,%,$(filter UNIT_%,$(.VARIABLES)))
 
 .SECONDEXPANSION:
@@ -85,9 +85,9 @@ install: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
 	install -D -t $(LIBEXEC) $(WORKERS)
 	install -D -m 644 -t $(LIBEXEC) $(BUILD)/bin/restore-stager.tar
 
-include tests/kill/kill.mk
+-include tests/kill/kill.mk
 
-include tests/fuzz/fuzz.mk
+-include tests/fuzz/fuzz.mk
 FUZZERS = $(patsubst FUZZ_%,%,$(filter FUZZ_fuzz_%,$(.VARIABLES)))
 TIME = 60
 FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(INCLUDES)
