@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -52,6 +54,44 @@ static void refuses_text_with_nul_and_beyond_bounds(void **state)
     size_t size = message_encode(MESSAGE_list, &list, frame, sizeof frame);
     frame[FRAME_HEADER_SIZE + 5] = 0;
     assert_non_null(message_decode(MESSAGE_list, frame + FRAME_HEADER_SIZE, size - FRAME_HEADER_SIZE, &list));
+}
+
+/* A sender that does not keep to the bounds which our own encoder keeps. */
+static void refuses_decoded_fields_beyond_their_bounds(void **state)
+{
+    (void)state;
+    uint8_t text[4 + 130] = {129};
+    memset(text + 4, 'a', 129);
+    struct msg_list list;
+    assert_non_null(message_decode(MESSAGE_list, text, sizeof text, &list));
+    text[0] = 128;
+    text[4 + 128] = 0;
+    assert_null(message_decode(MESSAGE_list, text, sizeof text - 1, &list));
+    uint8_t number[8] = {0};
+    struct msg_act_run act_run;
+    assert_null(message_decode(MESSAGE_act_run, number, sizeof number, &act_run));
+    memset(number, 0xff, sizeof number);
+    assert_non_null(message_decode(MESSAGE_act_run, number, sizeof number, &act_run));
+}
+
+/* The payload ends where a page ends that nothing may be read behind. */
+static void reads_nothing_behind_a_cut_payload(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    assert_int_equal(mprotect(memory + page, page, PROT_NONE), 0);
+    uint8_t frame[CONTROL_FRAME_MAX];
+    struct msg_object object = {text_of("key"), 1, 2, text_of("etag")};
+    size_t length = message_encode(MESSAGE_object, &object, frame, sizeof frame) - FRAME_HEADER_SIZE;
+    struct msg_object decoded;
+    for (size_t cut = 0; cut < length; cut++) {
+        uint8_t *payload = memory + page - cut;
+        memcpy(payload, frame + FRAME_HEADER_SIZE, cut);
+        assert_non_null(message_decode(MESSAGE_object, payload, cut, &decoded));
+    }
+    munmap(memory, 2 * page);
 }
 
 static void refuses_headers_of_other_versions_types_and_lengths(void **state)
@@ -146,6 +186,8 @@ int main(void)
         cmocka_unit_test(decodes_what_it_encoded),
         cmocka_unit_test(refuses_every_cut_and_every_surplus),
         cmocka_unit_test(refuses_text_with_nul_and_beyond_bounds),
+        cmocka_unit_test(refuses_decoded_fields_beyond_their_bounds),
+        cmocka_unit_test(reads_nothing_behind_a_cut_payload),
         cmocka_unit_test(refuses_headers_of_other_versions_types_and_lengths),
         cmocka_unit_test(control_messages_fit_into_a_control_frame),
         cmocka_unit_test(a_message_out_of_its_state_is_refused),
