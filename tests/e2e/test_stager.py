@@ -548,6 +548,7 @@ def test_a_shared_root_is_compared(place, change, different):
 HOSTILE = {
     "parent": [("../out", b"", {})],
     "inner parent": [("a/../../out", b"", {})],
+    "parent that stays within": [("a", DIRECTORY, {}), ("a/../out", b"", {})],
     "absolute": [("/out", b"", {})],
     "through a symlink": [("s", SYMLINK, {"linkname": "/run-volume"}), ("s/out", b"", {})],
     "through a symlink, deeper": [("s", SYMLINK, {"linkname": "a"}), ("s/d/out", b"", {})],
@@ -654,6 +655,22 @@ def test_an_exchanged_root_is_not_touched(place):
     with pytest.raises(Failed) as failure:
         stager.ask("commit")
     assert failure.value.code == 12 and snapshot(place.volume) == before
+    assert "another directory than the one this run began with" in failure.value.message
+
+
+def test_a_forged_folder_of_the_run_is_not_used(place):
+    """Root's, of mode 700 and of the right name, but not the one that the journal knows."""
+    place.staged(BACKUP).close()
+    os.rename(place.volume / ".restore-r1", place.base / "elsewhere")
+    (place.volume / ".restore-r1/new").mkdir(parents=True)
+    (place.volume / ".restore-r1").chmod(0o700)
+    write(place.volume / ".restore-r1/new/planted", "")
+    before = snapshot(place.volume)
+    stager = place.stager()
+    with pytest.raises(Failed) as failure:
+        stager.ask("commit")
+    assert failure.value.code == 12 and snapshot(place.volume) == before
+    assert "is not the folder that this run made" in failure.value.message
 
 
 def test_a_root_through_a_symlink_is_refused(place):
