@@ -3,8 +3,10 @@ kill and the recovery, new ones beside them, a recovery that cannot go on."""
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -23,7 +25,7 @@ SAMPLE = {"volumes": 14, "databases": 5}
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
-    subprocess.run(["make", "-s", f"BUILD={BUILD}", "kill-build"], cwd=harness.ROOT, check=True)
+    subprocess.run(["make", "-s", f"BUILD={BUILD}", "all", f"{BUILD}/bin/restore-stager.tar", "kill-build"], cwd=harness.ROOT, check=True)
     return Trial(BUILD, tmp_path_factory.mktemp("kill"))
 
 
@@ -115,8 +117,8 @@ def test_the_containers_are_gone_before_the_recovery(trial, scene):
 
 
 def test_a_lost_answer_to_the_commit_is_not_called_a_rollback(trial, scene):
-    """The stager dies after the commit point is on disk and before it says so: the data is new, and so is said."""
-    result = kill_at(trial, scene, "receive", "swapped", 3, "agent")
+    """The docker-agent dies when the commit point is on disk and not yet told: the data is new, and so is said."""
+    result = kill_at(trial, scene, "lose", "swapped", 3, "agent")
     assert result.code == 14, result
     assert "The data of the backup is restored" in result.err and "as they were before" not in result.text
     assert (next(iter(scene.roots.values())) / "point").exists() is False
@@ -134,11 +136,15 @@ def test_a_path_in_the_containers_layer_is_undone(trial, scene):
 
 
 def test_a_recovery_waits_for_the_stager_to_end(trial, scene):
-    """The supervisor alone dies in the middle of the swap; its stager ends a moment later."""
+    """All but the stager die in the middle of the swap; it ends some time later, as on a slow disk."""
     old = scene.take()
-    kill_at(trial, scene, "send", "commit", 1, "supervisor")
+    kill_at(trial, scene, "send", "commit", 1, "orphan")
+    stager = next(name for name in harness.leftovers(scene.project) if name.endswith("-1"))
+    pid = int(stack.docker("inspect", "-f", "{{.State.Pid}}", stager))
+    release = threading.Timer(4, os.kill, (pid, signal.SIGCONT))
+    release.start()
     result = trial.restore(scene, RESTORE_MODE="recover")
-    assert result.code in (0, 10), result
+    assert not release.is_alive() and result.code in (0, 10), result
     assert scene.take() == old and scene.problems({scene.app: "running", scene.side: "paused"}) == []
 
 

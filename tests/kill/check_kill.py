@@ -3,7 +3,7 @@
 
 Frames are hit exactly (kill_points.c); within the verbs that rename and copy, the stager and the whole run are killed
 at stepped moments. Every system call of the stager's swap has its own point in tests/e2e/test_stager.py.
-Two lanes work at a time, each with stacks of its own.
+Several lanes work at a time, each with stacks of its own: most of a point is waiting for the Engine.
 """
 import argparse
 import collections
@@ -157,7 +157,7 @@ def main():
     parser.add_argument("--points", type=int, default=None, help="so many of them")
     parser.add_argument("--only", default="", help="points whose description has this in it")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--lanes", type=int, default=2)
+    parser.add_argument("--lanes", type=int, default=3)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="check-kill-", dir="/var/tmp") as folder:

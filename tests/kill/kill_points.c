@@ -3,10 +3,12 @@
  * of the protocol by direction and name, and at one of them kills a process of the run. Workers and policies are the
  * shipped ones.
  *
- *   KILL_TRACE=FILE   a line for each frame: "DIRECTION MESSAGE OCCURRENCE VICTIM,..." with the processes that live
- *   KILL_POINT="DIRECTION MESSAGE OCCURRENCE VICTIM MICROSECONDS"
- *                     DIRECTION: send, receive; VICTIM: supervisor, fetcher, unpacker, agent, stager, all. A frame is
- *                     sent, then the wait, then SIGKILL. KILL_LOG=FILE gets a line when that has happened.
+ * KILL_TRACE=FILE: a line for each frame, "DIRECTION MESSAGE OCCURRENCE VICTIM,..." with the processes that live.
+ *
+ * KILL_POINT="DIRECTION MESSAGE OCCURRENCE VICTIM MICROSECONDS": after that frame and the wait, SIGKILL.
+ * DIRECTION: send, receive, or lose: received, but kept from the supervisor, as if the worker had died with the deed
+ * done and before its answer. VICTIM: supervisor, fetcher, unpacker, agent, stager, all, or orphan: all but the stager,
+ * which is stopped (SIGSTOP), as if its verb took long. KILL_LOG=FILE gets a line when that has happened.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -87,8 +89,8 @@ static enum victim victim_of(long pid)
     return VICTIM_COUNT;
 }
 
-/* Calls SIGKILL on what `wanted` chooses (NULL: none) and marks in `alive` what was there. */
-static void visit(const bool *wanted, bool alive[VICTIM_COUNT])
+/* Sends what `wanted` chooses (NULL: none) its signal and marks in `alive` what was there. */
+static void visit(const int *wanted, bool alive[VICTIM_COUNT])
 {
     memset(alive, 0, VICTIM_COUNT * sizeof *alive);
     alive[VICTIM_SUPERVISOR] = true;
@@ -101,8 +103,8 @@ static void visit(const bool *wanted, bool alive[VICTIM_COUNT])
             continue;
         }
         alive[victim] = true;
-        if (wanted != NULL && wanted[victim]) {
-            kill((pid_t)pid, SIGKILL);
+        if (wanted != NULL && wanted[victim] != 0) {
+            kill((pid_t)pid, wanted[victim]);
         }
     }
     if (list != NULL) {
@@ -130,17 +132,19 @@ static void append_line(const char *variable, const char *direction, const char 
 static void strike(const struct point *point)
 {
     bool all = strcmp(point->victim, "all") == 0;
-    bool wanted[VICTIM_COUNT];
+    bool orphan = strcmp(point->victim, "orphan") == 0;
+    int wanted[VICTIM_COUNT];
     bool alive[VICTIM_COUNT];
     for (enum victim victim = 0; victim < VICTIM_COUNT; victim++) {
-        wanted[victim] = all || strcmp(point->victim, names[victim]) == 0;
+        wanted[victim] = all || orphan || strcmp(point->victim, names[victim]) == 0 ? SIGKILL : 0;
     }
+    wanted[VICTIM_STAGER] = orphan ? SIGSTOP : wanted[VICTIM_STAGER];
     usleep(point->delay);
     /* Its file is written first: nothing of us is left to do so afterwards. */
     visit(NULL, alive);
     append_line("KILL_LOG", point->direction, point->message, point->occurrence, alive);
     visit(wanted, alive);
-    if (wanted[VICTIM_SUPERVISOR]) {
+    if (wanted[VICTIM_SUPERVISOR] != 0) {
         kill(getpid(), SIGKILL);
     }
 }
@@ -149,10 +153,11 @@ static unsigned count_frame(const char *direction, unsigned type)
 {
     static unsigned sent[MESSAGE_COUNT];
     static unsigned received[MESSAGE_COUNT];
-    return ++(*direction == 's' ? sent : received)[type];
+    return ++(strcmp(direction, "send") == 0 ? sent : received)[type];
 }
 
-static void at_frame(const char *direction, unsigned type)
+/* Whether the frame is lost. */
+static bool at_frame(const char *direction, unsigned type)
 {
     const char *name = message_rule(type)->name;
     unsigned occurrence = count_frame(direction, type);
@@ -165,11 +170,15 @@ static void at_frame(const char *direction, unsigned type)
     const char *wanted = getenv("KILL_POINT");
     if (wanted == NULL || sscanf(wanted, "%15s %63s %u %15s %u", point.direction, point.message, &point.occurrence,
                                  point.victim, &point.delay) != 5) {
-        return;
+        return false;
     }
-    if (strcmp(point.direction, direction) == 0 && strcmp(point.message, name) == 0 && point.occurrence == occurrence) {
+    bool lost = strcmp(point.direction, "lose") == 0 && strcmp(direction, "receive") == 0;
+    bool here = (lost || strcmp(point.direction, direction) == 0) && strcmp(point.message, name) == 0 &&
+                point.occurrence == occurrence;
+    if (here) {
         strike(&point);
     }
+    return here && lost;
 }
 
 enum ipc_result __wrap_channel_send(struct channel *channel, enum message_type type, const void *message)
@@ -184,8 +193,5 @@ enum ipc_result __wrap_channel_send(struct channel *channel, enum message_type t
 enum ipc_result __wrap_channel_receive(struct channel *channel, struct frame *frame)
 {
     enum ipc_result result = __real_channel_receive(channel, frame);
-    if (result == IPC_OK) {
-        at_frame("receive", frame->type);
-    }
-    return result;
+    return result == IPC_OK && at_frame("receive", frame->type) ? IPC_AGAIN : result;
 }

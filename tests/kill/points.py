@@ -5,6 +5,8 @@ import random
 # How often these come depends on time: only their first is a point.
 CLOCKED = {"fetched", "unpacking", "staging", "loading", "database_ready", "database_readiness", "warning",
            "stager_warning"}
+# Answers after which something on disk or in the Engine is different: they may be lost, with the deed done.
+DEEDS = {"locked", "prepared", "noted", "swapped", "act_end", "layer_done", "load_end", "database_done", "removed", "stage_end"}
 SWAPPING = ("copy_root", "commit", "conclude", "undo", "clean")
 DELAYS = (300, 900, 2000, 4500, 10000, 25000)  # microseconds; a small swap takes some 20 ms
 WORKERS = ("fetcher", "unpacker", "agent", "stager")
@@ -45,15 +47,16 @@ class Point:
 
 
 def read_trace(path):
-    """The frames of a run in their order, told apart by the stop (the first `act`) and the commit (`conclude`)."""
-    frames, stretch = [], BEFORE
+    """The frames of a run in their order, told apart by the stop (the first `act`) and the answer to `conclude`."""
+    frames, stretch, concluding = [], BEFORE, False
     for line in path.read_text().splitlines():
         direction, message, occurrence, alive = line.split(" ")
         if message == "act" and stretch == BEFORE:
             stretch = WINDOW
-        frames.append(Frame(direction, message, int(occurrence), tuple(alive.split(",")), stretch))
-        if message == "conclude":
+        if concluding and message == "swapped":
             stretch = AFTER
+        frames.append(Frame(direction, message, int(occurrence), tuple(alive.split(",")), stretch))
+        concluding = concluding or message == "conclude"
     return [frame for frame in frames if frame.message not in CLOCKED or frame.occurrence == 1]
 
 
@@ -78,8 +81,10 @@ def swap_points(kind, frames):
     return [Point(kind, frame, victim, delay) for frame in verbs for delay in DELAYS for victim in ("stager", "all", "supervisor")]
 
 
-def in_window(points):
-    return [point for point in points if point.frame.stretch == WINDOW]
+def lost_answers(kind, frames):
+    """The docker-agent dies with a deed done and before it says so."""
+    return [Point(kind, dataclasses.replace(frame, direction="lose"), "agent") for frame in frames
+            if frame.direction == "receive" and frame.message in DEEDS]
 
 
 def of_stretch(frames, *stretches):
@@ -96,6 +101,7 @@ def choose(volumes, databases):
     points += rotate("databases", only_databases, 1)
     points += rotate("databases", of_stretch(databases, AFTER)[::4], 1)
     points += swap_points("volumes", volumes)
+    points += lost_answers("volumes", volumes) + lost_answers("databases", of_stretch(databases, WINDOW))[::2]
     points += swap_points("databases", of_stretch(databases, WINDOW))[::4]
     return points
 
