@@ -163,7 +163,7 @@ demo:
 	tests/env/install.sh test
 	/usr/bin/python3 tests/demo/demo.py
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj -name '*.d' -type f 2>/dev/null)
 
 clean:
 	rm -rf $(BUILD)

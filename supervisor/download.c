@@ -27,6 +27,7 @@ struct pass {
     bool nothing_to_stage;
     double started;
     double shown;
+    char section[520]; /* the one that came last, for people */
     char sha256[65];
 };
 
@@ -150,12 +151,15 @@ static struct stream *stream_of(struct run *run, uint64_t id)
     return id < run->plan.stream_count ? &run->plan.streams[id] : NULL;
 }
 
-static int take_section(struct run *run, const struct pass *pass, enum process from, const struct frame *frame)
+static int take_section(struct run *run, struct pass *pass, enum process from, const struct frame *frame)
 {
     struct msg_section section;
     if (monitor_decode(run, from, frame, &section) != 0) {
         return -1;
     }
+    const char *what =
+        section.kind == SECTION_VOLUME ? section.name.data : database_engine((enum section_kind)section.kind);
+    snprintf(pass->section, sizeof pass->section, "%s/%s", section.service.data, what);
     if (section.wanted == 0) {
         return pass->deferred ? 0 : warn_unwanted(run, &section);
     }
@@ -237,9 +241,10 @@ static void show_progress(struct run *run, struct pass *pass)
     double rate = seconds > 0 ? (double)run->fetched / seconds : 0;
     double share = run->backup.size > 0 ? 100.0 * (double)run->fetched / (double)run->backup.size : 100;
     double left = rate > 0 ? (double)(run->backup.size - run->fetched) / rate : 0;
-    char line[160];
-    snprintf(line, sizeof line, "Downloading and verifying: %s of %s (%.0f%%), %s/s, %.0f s left",
-             human_bytes(run->fetched), human_bytes(run->backup.size), share, human_bytes((uint64_t)rate), left);
+    char line[800];
+    snprintf(line, sizeof line, "Downloading and verifying: %s of %s (%.0f%%), %s/s, %.0f s left%s%s",
+             human_bytes(run->fetched), human_bytes(run->backup.size), share, human_bytes((uint64_t)rate), left,
+             pass->section[0] != '\0' ? ", " : "", pass->section);
     output_progress(line);
 }
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define LINE_SIZE 8192
-#define PROGRESS_SIZE 256
+#define PROGRESS_SIZE 1024
 #define PLAIN_PROGRESS_SECONDS 5
 #define WRITE_PATIENCE_MS 200
 
@@ -209,7 +209,9 @@ void output_progress(const char *text)
     }
     if (on_terminal) {
         char line[PROGRESS_SIZE];
-        int size = snprintf(line, sizeof line, "\r\033[K%s", text);
+        char shown[PROGRESS_SIZE - 8];
+        escape_text(text, shown, sizeof shown);
+        int size = snprintf(line, sizeof line, "\r\033[K%s", shown);
         write_line(STDOUT_FILENO, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1);
         live_line_shown = true;
         return;

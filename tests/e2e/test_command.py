@@ -208,6 +208,7 @@ def test_progress_on_a_terminal_is_one_live_line(mini, store, tmp_path):
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
     assert b"\r\x1b[KDownloading and verifying:" in done.stdout
+    assert re.search(rb"of 67\.\d MB \(\d+%\), [\d.]+ [kM]B/s, \d+ s left, app/data", done.stdout)
 
 
 def test_workers_are_found_in_libexec_and_never_on_the_path(store, tmp_path):

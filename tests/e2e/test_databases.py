@@ -88,6 +88,22 @@ def test_a_failing_load_is_undone(backup, tmp_path):
     assert harness.leftovers(PROJECT) == []
 
 
+def test_a_wreck_is_kept_to_be_looked_at_and_recovered(backup, tmp_path):
+    store, before = backup
+    broken = harness.Store(tmp_path / "broken")
+    break_dump(next(store.directory.iterdir()), broken, tmp_path, PROJECT)
+    assert restore(PROJECT, store).code == 0
+    result = restore(PROJECT, broken, ON_FAILURE="keep")
+    assert result.code == 8, result
+    assert "RESTORE_MODE=recover undoes it" in result.err
+    assert harness.leftovers(PROJECT) != []
+    result = restore(PROJECT, store, RESTORE_MODE="recover")
+    assert result.code == 0, result
+    assert harness.leftovers(PROJECT) == []
+    stack.wait_healthy(PROJECT)
+    assert_identical(before)
+
+
 def break_dump(archive, store, tmp_path, project):
     """The same backup with a statement in its PostgreSQL dump that fails late."""
     folder = tmp_path / "unpacked"
