@@ -40,6 +40,15 @@ def ours():
     return found
 
 
+def of_run(supervisor, project):
+    """Those of one run, whatever else restores on this machine: its supervisor, its children, its stager."""
+    def belongs(pid, name):
+        if name == "stager":
+            return f"/restore-{project}-".encode() in _read(pid, "mountinfo")
+        return pid == supervisor or _status(pid).get("PPid") == str(supervisor)
+    return {pid: name for pid, name in ours().items() if belongs(pid, name)}
+
+
 class Watch(threading.Thread):
     """Looks at all processes a few hundred times a second until stopped."""
 

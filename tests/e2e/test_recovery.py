@@ -9,7 +9,7 @@ import harness
 import pytest
 import stack
 from harness import read_tree, restore, start_restore, write_tree
-from processes import ours
+from processes import of_run
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_ctrl_c_on_a_terminal_reaches_the_supervisor_alone(big, store):
     assert is_old(root) and harness.leftovers(mini.project) == []
 
 
-def kill_everything():
-    for pid in ours():
+def kill_everything(process, mini):
+    for pid in of_run(process.pid, mini.project):
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -88,7 +88,7 @@ def test_recover_after_all_were_killed_while_staging(big, store):
     mini, root = big
     process = start_restore(mini.project, store)
     wait_for(lambda: staging_has_begun(root))
-    kill_everything()
+    kill_everything(process, mini)
     finish(process)
     assert harness.leftovers(mini.project) != []
     result = restore(mini.project, store, RESTORE_MODE="recover")
@@ -102,7 +102,7 @@ def test_the_next_run_recovers_by_itself(big, store):
     mini, root = big
     process = start_restore(mini.project, store)
     wait_for(lambda: staging_has_begun(root))
-    kill_everything()
+    kill_everything(process, mini)
     finish(process)
     result = restore(mini.project, store)
     assert result.code == 0, result
@@ -117,7 +117,7 @@ def test_recover_after_a_kill_in_the_stopped_window(big, store, delay):
     process = start_restore(mini.project, store)
     wait_for(lambda: mini.states()[mini.names[0]] != "running" or process.poll() is not None)
     time.sleep(delay)
-    kill_everything()
+    kill_everything(process, mini)
     finish(process)
     result = restore(mini.project, store, RESTORE_MODE="recover")
     assert result.code == 0, result
@@ -138,8 +138,8 @@ def test_nothing_to_recover(mini, store):
 def test_a_killed_worker_ends_the_run_and_undoes_it(big, store, victim):
     mini, root = big
     process = start_restore(mini.project, store)
-    wait_for(lambda: "fetcher" in ours().values() and staging_has_begun(root))
-    by_name = {name: pid for pid, name in ours().items()}
+    wait_for(lambda: "fetcher" in of_run(process.pid, mini.project).values() and staging_has_begun(root))
+    by_name = {name: pid for pid, name in of_run(process.pid, mini.project).items()}
     os.kill(by_name["stager"], signal.SIGSTOP)  # nothing ends before its time
     os.kill(by_name[victim], signal.SIGKILL)
     if victim != "stager":
