@@ -138,7 +138,7 @@ UNPACKER = $(abspath $(BUILD))/bin/restore-unpacker
 check-integrity:
 	tests/env/install.sh build test
 	$(MAKE) $(BUILD)/bin/restore-unpacker
-	UNPACKER=$(UNPACKER) /usr/bin/python3 tests/integrity/points.py
+	UNPACKER=$(UNPACKER) /usr/bin/python3 tests/integrity/damage_points.py
 
 check-hostile:
 	tests/env/install.sh build test

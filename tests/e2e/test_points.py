@@ -5,7 +5,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integrity"))
-import points  # noqa: E402
+import damage_points as points  # noqa: E402
 
 SAMPLE = points.sample(600, seed=3)
 GROUPS = sorted({(point.kind, point.packing) for point in points.all_points()})
