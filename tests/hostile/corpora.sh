@@ -11,19 +11,19 @@ exec 9>"$dir.lock" # one fetches, others wait for it
 flock 9
 [ ! -e "$dir/complete" ] || exit 0
 rm -rf "$dir"
-mkdir -p "$dir/sources.d" "$dir/lists/partial" "$dir/packages" "$dir/libarchive" "$dir/zstd"
+mkdir -p "$dir/sources" "$dir/lists/partial" "$dir/packages" "$dir/libarchive" "$dir/zstd"
 dir=$(cd "$dir" && pwd)
 
 # The sources that the system has, asked for source packages.
 for file in /etc/apt/sources.list.d/*.sources; do
-	[ ! -e "$file" ] || sed 's/^Types:.*/Types: deb-src/' "$file" >"$dir/sources.d/${file##*/}"
+	[ ! -e "$file" ] || sed 's/^Types:.*/Types: deb-src/' "$file" >"$dir/sources/${file##*/}"
 done
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-	[ ! -e "$file" ] || sed -n 's/^deb /deb-src /p' "$file" >"$dir/sources.d/${file##*/}.list"
+	[ ! -e "$file" ] || sed -n 's/^deb /deb-src /p' "$file" >"$dir/sources/${file##*/}.list"
 done
 
 private_apt() {
-	apt-get -q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$dir/sources.d" \
+	apt-get -q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$dir/sources" \
 		-o "Dir::State::lists=$dir/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
 		-o APT::Sandbox::User=root "$@" >>"$dir/apt.log" 2>&1 || { tail "$dir/apt.log" >&2; exit 1; }
 }
