@@ -150,14 +150,12 @@ int name_list_add(struct name_list *list, const char *name)
         }
     }
     void *grown = grow(list->names, list->count, sizeof *list->names);
-    char *copy = strdup(name);
-    if (grown == NULL || copy == NULL) {
-        free(copy);
+    if (grown == NULL) {
         return -1;
     }
     list->names = grown;
-    list->names[list->count++] = copy;
-    return 0;
+    list->names[list->count] = strdup(name);
+    return list->names[list->count++] == NULL ? -1 : 0;
 }
 
 /* The label reads "db:service_healthy:false,cache:service_started:true". */

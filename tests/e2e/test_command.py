@@ -201,14 +201,14 @@ def test_progress_on_a_terminal_is_one_live_line(mini, store, tmp_path):
     volume = mini.volume("data")
     mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")])
     data = write_tree(tmp_path / "tree", {"app/volumes/data/": ""}) / "app/volumes/data/big"
-    subprocess.run(["dd", "if=/dev/urandom", f"of={data}", "bs=1M", "count=64", "status=none"], check=True)
+    subprocess.run(["dd", "if=/dev/urandom", f"of={data}", "bs=1M", "count=300", "status=none"], check=True)
     store.put(mini.project, tmp_path / "tree")
     values = environment(mini.project, store)
     done = subprocess.run(["script", "-qec", str(RESTORE), "/dev/null"], env={**values, "TERM": "xterm"},
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
     assert b"\r\x1b[KDownloading and verifying:" in done.stdout
-    assert re.search(rb"of 67\.\d MB \(\d+%\), [\d.]+ [kM]B/s, \d+ s left, app/data", done.stdout)
+    assert re.search(rb"of 314\.\d MB \(\d+%\), [\d.]+ [kM]B/s, \d+ s left, app/data", done.stdout)
 
 
 def test_workers_are_found_in_libexec_and_never_on_the_path(store, tmp_path):

@@ -50,12 +50,14 @@ static struct stream *next_stream(const struct stage *stage, const struct stream
 static int add_mapping(struct stream *stream, unsigned root, const char *prefix, struct problem *problem)
 {
     struct mapping *grown = realloc(stream->mappings, (stream->mapping_count + 1) * sizeof *grown);
-    char *copy = strdup(prefix);
-    if (grown == NULL || copy == NULL) {
-        free(copy);
+    if (grown == NULL) {
         return problem_errno(problem, "cannot plan", prefix);
     }
     stream->mappings = grown;
+    char *copy = strdup(prefix);
+    if (copy == NULL) {
+        return problem_errno(problem, "cannot plan", prefix);
+    }
     grown[stream->mapping_count++] = (struct mapping){.root = root, .prefix = copy, .live_fd = -1, .new_fd = -1};
     return 0;
 }
