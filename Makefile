@@ -143,7 +143,7 @@ check-integrity:
 check-hostile:
 	tests/env/install.sh build test
 	$(MAKE) $(BUILD)/bin/restore-unpacker
-	UNPACKER=$(UNPACKER) /usr/bin/python3 tests/hostile/run.py
+	UNPACKER=$(UNPACKER) /usr/bin/python3 tests/hostile/hostile.py
 
 # CONTROLS: parts of names, to try these alone.
 check-mutants:

@@ -4,11 +4,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hostile"))
 import corpora  # noqa: E402
-import run  # noqa: E402
+import hostile  # noqa: E402
 
 
 def test_a_sample_of_the_corpora_neither_crashes_nor_hangs_the_unpacker():
-    verdicts = {case.name: run.judge_case(case) for case in run.sample(corpora.fetch(), 150, seed=4)}
+    verdicts = {case.name: hostile.judge_case(case) for case in hostile.sample(corpora.fetch(), 150, seed=4)}
     assert {verdict for verdict, _ in verdicts.values()} == {"accepted", "refused"}
     wrong = {name: problem for name, (_, problem) in verdicts.items() if problem is not None}
     assert wrong == {}

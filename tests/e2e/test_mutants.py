@@ -3,7 +3,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mutants"))
-import run as mutants  # noqa: E402
+import mutants  # noqa: E402
 from controls import CONTROLS  # noqa: E402
 from scratch import Scratch  # noqa: E402
 

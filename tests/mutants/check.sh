@@ -1,5 +1,5 @@
 #!/bin/sh
-# `make check-mutants`: the engine and the images that some of the named tests need, then run.py. What was started here is
+# `make check-mutants`: the engine and the images that some of the named tests need, then mutants.py. What was started here is
 # taken away again. Arguments: parts of names of controls, to try these alone.
 set -eu
 
@@ -20,4 +20,4 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 "$ROOT/tests/env/docker.sh" start
 "$ROOT/tests/stack/images.sh" build
-/usr/bin/python3 "$HERE/run.py" "$@"
+/usr/bin/python3 "$HERE/mutants.py" "$@"
