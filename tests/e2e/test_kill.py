@@ -14,9 +14,9 @@ import harness
 import stack
 
 sys.path.insert(0, str(harness.ROOT / "tests" / "kill"))
-import points  # noqa: E402
-import stacks  # noqa: E402
-from trial import Trial  # noqa: E402
+import kill_list as points  # noqa: E402
+import kill_stacks as stacks  # noqa: E402
+from kill_trial import Trial  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("RESTORE_BUILD", harness.ROOT / "build"))
 SEED = 3

@@ -16,9 +16,9 @@ import time
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import stacks  # noqa: E402
-import points as kill_points  # noqa: E402
-from trial import Trial  # noqa: E402
+import kill_stacks as stacks  # noqa: E402
+import kill_list as kill_points  # noqa: E402
+from kill_trial import Trial  # noqa: E402
 
 SEED = 20260101
 RESTORE_EVERY = 10  # after every tenth point a restore has to succeed
@@ -97,8 +97,9 @@ class Check:
         self.queue.extend(enumerate(chosen, 1))
         self.total = len(chosen)
 
-    def interrupt(self, *_):
-        """A signal: the points under way are ended, and the stacks taken away."""
+    def interrupt(self, number, _):
+        """The points under way are ended, and the stacks taken away."""
+        print(f"stopped by {signal.Signals(number).name}", flush=True)
         self.queue.clear()
         self.failed += 1
 

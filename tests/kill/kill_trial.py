@@ -2,8 +2,8 @@
 import pathlib
 
 import harness
-import stacks  # noqa: F401  (sets the path of `harness`)
-from points import AFTER, read_trace
+import kill_stacks  # noqa: F401  (sets the path of `harness`)
+from kill_list import AFTER, read_trace
 
 OPTIONS = {"STOP_TIMEOUT": 10, "DB_TIMEOUT": 60}
 UNCHANGED = ("Data and containers are as they were before", "Nothing was changed")
