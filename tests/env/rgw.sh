@@ -72,7 +72,7 @@ our_pids() {
 	local file pid
 	for file in "$STATE_DIR"/*.pid; do
 		pid=$(cat "$file" 2>/dev/null) || continue
-		if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$CONF"; then
+		if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$CONF"; then
 			echo "$pid"
 		fi
 	done
