@@ -585,7 +585,8 @@ def test_a_busy_server_is_no_stall_and_a_lock_is(postgres, project, run):
     assert loaded["ok"] == 0 and took < 30
     assert loaded["message"] == "no progress for 2 s after 19 bytes, and the server is not at work: ended"
     assert postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'restore'") == "0\n"
-    postgres.sql("DROP TABLE locked")
+    # ending the sessions frees the lock as well, and what waited for it may come first
+    postgres.sql("DROP TABLE IF EXISTS locked")
 
 
 def test_a_large_insert_does_not_grow_the_agent(mariadb, project, run):
