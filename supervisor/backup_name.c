@@ -2,6 +2,7 @@
 #include "backup_name.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PREFIX "backup_"
@@ -72,4 +73,38 @@ bool backup_name_is_of(const char *name, const char *project, struct backup_name
 {
     return backup_name_parse(name, parsed) && parsed->project_size == strlen(project) &&
            memcmp(parsed->project, project, parsed->project_size) == 0;
+}
+
+/* "dddd-dd-dd dd:dd": every d is a digit, the rest stands as it is; a blank stands for T as well. */
+static bool has_form(const char *text, const char *form)
+{
+    for (; *form != '\0'; form++, text++) {
+        bool fits = *form == 'd'   ? isdigit((unsigned char)*text) != 0
+                    : *form == ' ' ? *text == 'T' || *text == 't' || *text == ' '
+                                   : *text == *form;
+        if (!fits) {
+            return false;
+        }
+    }
+    return *text == '\0';
+}
+
+bool backup_stamp_parse(const char *text, char stamp[16])
+{
+    static const char *const forms[] = {"dddd-dd-dd", "dddd-dd-dd dd:dd", "dddd-dd-dd dd:dd:dd", "dddddddd-dddddd"};
+    bool known = false;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        known = known || has_form(text, forms[i]);
+    }
+    if (!known) {
+        return false;
+    }
+    char digits[15] = "00000000000000";
+    for (size_t used = 0; *text != '\0'; text++) {
+        if (isdigit((unsigned char)*text)) {
+            digits[used++] = *text;
+        }
+    }
+    snprintf(stamp, 16, "%.8s-%.6s", digits, digits + 8);
+    return is_stamp(stamp);
 }

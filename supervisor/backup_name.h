@@ -17,4 +17,7 @@ bool backup_name_parse(const char *name, struct backup_name *parsed);
 /* Whether the name is a backup of exactly this project. */
 bool backup_name_is_of(const char *name, const char *project, struct backup_name *parsed);
 
+/* A time as people write it (2023-11-05, 2023-11-05T12:00[:30], 20231105-120000) as a stamp of names. */
+bool backup_stamp_parse(const char *text, char stamp[16]);
+
 #endif

@@ -34,6 +34,10 @@ static int keep_backup(struct run *run, struct backup_list *list, const struct m
     if (name == NULL || !backup_name_is_of(name, run->options.project_name, &parsed)) {
         return 0;
     }
+    bool too_new = run->before[0] != '\0' && strcmp(parsed.stamp, run->before) >= 0;
+    if (too_new && run->options.backup_file == NULL) {
+        return 0;
+    }
     if (list->count == list->room) {
         size_t room = list->room == 0 ? 64 : list->room * 2;
         struct backup *items = reallocarray(list->items, room, sizeof *items);
@@ -106,7 +110,9 @@ static int list_backups(struct run *run, struct backup_list *list)
 
 static int no_backups(struct run *run)
 {
-    return run_fail(run, EXIT_NO_BACKUP, "No backups found for project '%s' in S3 bucket", run->options.project_name);
+    const char *before = run->options.backup_before;
+    return run_fail(run, EXIT_NO_BACKUP, "No backups found for project '%s' in S3 bucket%s%s",
+                    run->options.project_name, before == NULL ? "" : " before ", before == NULL ? "" : before);
 }
 
 static void print_list(const struct run *run, const struct backup_list *list)

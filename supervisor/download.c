@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choice.h"
 #include "fetcher.h"
 #include "monitor.h"
 #include "output.h"
@@ -117,6 +118,11 @@ static int warn_unwanted(struct run *run, const struct msg_section *section)
     static char last[512];
     const char *service = section->service.data;
     const char *what = section->kind == SECTION_VOLUME ? "volume" : "database";
+    if (!is_chosen(&run->options, (enum section_kind)section->kind, service, section->name.data)) {
+        say("Not chosen, left as it is: %s of service '%s'%s%s", what, service, section->name.size > 0 ? ": " : "",
+            section->name.data);
+        return 0;
+    }
     const struct stream *known =
         plan_find_stream(&run->plan, (enum section_kind)section->kind, service, section->name.data);
     if (known != NULL && known->refusal != NULL) {

@@ -73,6 +73,7 @@ struct run {
     char *endpoint;
     char *region;
     bool file_store;
+    char before[16]; /* BACKUP_BEFORE as a stamp of names, or empty */
     struct backup backup;
     struct plan plan;
     struct progress_marks marks;

@@ -3,10 +3,13 @@
  * targets, and the space where the bytes will go.
  */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "backup_name.h"
+#include "choice.h"
 #include "fetcher.h"
 #include "location.h"
 #include "monitor.h"
@@ -39,13 +42,23 @@ static int check_sha256(struct run *run)
     return 0;
 }
 
+static int check_before(struct run *run)
+{
+    const char *before = run->options.backup_before;
+    if (before != NULL && !backup_stamp_parse(before, run->before)) {
+        return run_fail(run, EXIT_USAGE, "BACKUP_BEFORE: '%s' is not a time. Write 2023-11-05 or 2023-11-05T12:00",
+                        before);
+    }
+    return 0;
+}
+
 static int check_options(struct run *run)
 {
     const struct options *options = &run->options;
     if (options->mode == MODE_SPECIFIC && options->backup_file == NULL) {
         return run_fail(run, EXIT_USAGE, "RESTORE_MODE=specific requires BACKUP_FILE to be set");
     }
-    return check_project_name(run) != 0 || check_sha256(run) != 0 ? -1 : location_parse(run);
+    return check_project_name(run) != 0 || check_sha256(run) != 0 || check_before(run) != 0 ? -1 : location_parse(run);
 }
 
 static int greet_engine(struct run *run)
@@ -118,7 +131,7 @@ static int take_roots(struct run *run, struct stream *stream)
 
 static int plan_database(struct run *run, struct container *container, enum section_kind kind)
 {
-    if ((container->databases & 1U << kind) == 0) {
+    if ((container->databases & 1U << kind) == 0 || !is_chosen(&run->options, kind, container->service, "")) {
         return 0;
     }
     if (plan_find_stream(&run->plan, kind, container->service, "") != NULL) {
@@ -148,7 +161,8 @@ static int plan_database(struct run *run, struct container *container, enum sect
 static int plan_volume(struct run *run, const struct volume_label *label)
 {
     struct container *container = &run->plan.containers[label->container];
-    if (container->self || container->oneoff) {
+    if (container->self || container->oneoff ||
+        !is_chosen(&run->options, SECTION_VOLUME, container->service, label->name)) {
         return 0;
     }
     struct stream *stream = plan_stream(&run->plan, SECTION_VOLUME, container->service, label->name, label->container);
@@ -161,6 +175,50 @@ static int plan_volume(struct run *run, const struct volume_label *label)
         return -1;
     }
     return take_roots(run, stream);
+}
+
+/* Whether the pattern picks anything that the stack has. */
+static bool picks_something(const struct run *run, const struct volume_labels *labels, const char *pattern,
+                            bool service, bool volume)
+{
+    for (size_t i = 0; volume && i < labels->count; i++) {
+        char full[1024];
+        snprintf(full, sizeof full, "%s/%s", run->plan.containers[labels->items[i].container].service,
+                 labels->items[i].name);
+        if (patterns_pick(pattern, labels->items[i].name, full)) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; !volume && i < run->plan.container_count; i++) {
+        const struct container *container = &run->plan.containers[i];
+        if ((service || container->databases != 0) && patterns_pick(pattern, container->service, NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A name with a slip in it must not end as a restore of less than was meant. */
+static int check_choice(struct run *run, const struct volume_labels *labels)
+{
+    const struct options *options = &run->options;
+    const struct {
+        const char *variable, *patterns, *what;
+        bool service, volume;
+    } lists[] = {{"RESTORE_SERVICES", options->restore_services, "service", true, false},
+                 {"RESTORE_VOLUMES", options->restore_volumes, "volume label", false, true},
+                 {"RESTORE_DATABASES", options->restore_databases, "service with a database", false, false}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        const char *at = lists[i].patterns;
+        char pattern[512];
+        while (at != NULL && patterns_next(&at, pattern, sizeof pattern)) {
+            if (!picks_something(run, labels, pattern, lists[i].service, lists[i].volume)) {
+                return run_fail(run, EXIT_USAGE, "%s: '%s' matches no %s of project '%s'", lists[i].variable, pattern,
+                                lists[i].what, options->project_name);
+            }
+        }
+    }
+    return 0;
 }
 
 static int plan_targets(struct run *run, const struct volume_labels *labels)
@@ -309,6 +367,9 @@ static int prepare_engine(struct run *run)
     int result = list_stack(run, &labels);
     if (result == 0) {
         result = check_stack(run);
+    }
+    if (result == 0 && run->plan.container_count > 0) {
+        result = check_choice(run, &labels);
     }
     if (result == 0) {
         result = plan_targets(run, &labels);

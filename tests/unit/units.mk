@@ -3,6 +3,7 @@
 UNIT_test_messages = common/messages.c common/ipc.c common/io.c
 UNIT_test_options = supervisor/options.c common/io.c
 UNIT_test_plan = supervisor/plan.c supervisor/backup_name.c
+UNIT_test_choice = supervisor/choice.c supervisor/backup_name.c
 UNIT_test_credentials = workers/docker_agent/credentials.c workers/docker_agent/answer_rows.c
 UNIT_test_sql_lexer = workers/unpacker/sql_lexer.c workers/unpacker/sql_postgres.c workers/unpacker/sql_postgres_statements.c workers/unpacker/sql_mariadb.c
 UNIT_test_demux = workers/docker_agent/demux.c
