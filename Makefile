@@ -25,9 +25,9 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/bin/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o
+$(BUILD)/bin/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/common/hash.o
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -lseccomp -lcjson
+	$(LINK) -o $@ $^ -lseccomp -lcjson -lcrypto
 
 $(BUILD)/bin/restore-fetcher $(BUILD)/policy/probe-fetcher: $(call objects,workers/fetcher)
 	@mkdir -p $(@D)

@@ -2,9 +2,9 @@
 KILL = $(BUILD)/kill
 KILL_WORKERS = $(WORKERS:$(BUILD)/bin/%=$(KILL)/%) $(KILL)/restore-stager.tar
 
-$(KILL)/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/tests/kill/kill_points.o
+$(KILL)/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/common/hash.o $(BUILD)/obj/tests/kill/kill_points.o
 	@mkdir -p $(@D)
-	$(LINK) -Wl,--wrap=channel_send,--wrap=channel_receive -o $@ $^ -lseccomp -lcjson
+	$(LINK) -Wl,--wrap=channel_send,--wrap=channel_receive -o $@ $^ -lseccomp -lcjson -lcrypto
 
 $(KILL_WORKERS): $(KILL)/%: $(BUILD)/bin/%
 	@mkdir -p $(@D)
