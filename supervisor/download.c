@@ -12,6 +12,7 @@
 #include "monitor.h"
 #include "output.h"
 #include "phases.h"
+#include "plan_report.h"
 #include "spawn.h"
 #include "stack.h"
 #include "workers.h"
@@ -498,7 +499,10 @@ int phase_download(struct run *run)
         return -1;
     }
     warn_about_unseen(run);
-    return run->options.mode == MODE_VERIFY ? 0 : check_users(run, false);
+    if (run->options.mode != MODE_VERIFY && check_users(run, false) != 0) {
+        return -1;
+    }
+    return settle_plan(run);
 }
 
 int stage_deferred(struct run *run)

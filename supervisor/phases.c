@@ -10,6 +10,7 @@
 
 #define IN(mode) (1U << (mode))
 #define RESTORES (IN(MODE_LATEST) | IN(MODE_SPECIFIC))
+#define CHECKS (IN(MODE_VERIFY) | IN(MODE_PLAN))
 
 /* The numbers follow the order of the run: verified before anything is stopped, the specification's 4 before its 3. */
 static const struct phase {
@@ -17,9 +18,9 @@ static const struct phase {
     int (*function)(struct run *);
     unsigned modes;
 } phases[PHASE_COUNT] = {
-    {"Validation", phase_validation, RESTORES | IN(MODE_LIST) | IN(MODE_VERIFY) | IN(MODE_RECOVER)},
-    {"Backup Discovery", phase_discovery, RESTORES | IN(MODE_LIST) | IN(MODE_VERIFY)},
-    {"Backup Download & Extraction", phase_download, RESTORES | IN(MODE_VERIFY)},
+    {"Validation", phase_validation, RESTORES | IN(MODE_LIST) | CHECKS | IN(MODE_RECOVER)},
+    {"Backup Discovery", phase_discovery, RESTORES | IN(MODE_LIST) | CHECKS},
+    {"Backup Download & Extraction", phase_download, RESTORES | CHECKS},
     {"Stack Shutdown", phase_shutdown, RESTORES},
     {"Volume Restoration", phase_volumes, RESTORES},
     {"Database Restoration", phase_databases, RESTORES},
@@ -124,7 +125,7 @@ static int end_in_failure(struct run *run)
     return undone ? run->failure.code : EXIT_RECOVERY;
 }
 
-/* verify and recover end without the last phase: what the run has in the Engine goes the way of a failed run's. */
+/* verify, plan and recover end without the last phase: what the run has in the Engine goes the way of a failed run's. */
 static int end_early(struct run *run, enum restore_mode mode)
 {
     if (unwind_run(run) != 0) {
@@ -151,7 +152,7 @@ int run_phases(struct run *run)
     if (run_table(run, mode) != 0) {
         return end_in_failure(run);
     }
-    if (mode == MODE_VERIFY || mode == MODE_RECOVER) {
+    if (mode == MODE_RECOVER || (IN(mode) & CHECKS) != 0) {
         return end_early(run, mode);
     }
     end_all_workers(run);

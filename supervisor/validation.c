@@ -33,11 +33,10 @@ static int check_project_name(struct run *run)
     return 0;
 }
 
-static int check_sha256(struct run *run)
+static int check_sha256(struct run *run, const char *variable, const char *digest)
 {
-    const char *digest = run->options.backup_sha256;
     if (digest != NULL && (strlen(digest) != 64 || strspn(digest, "0123456789abcdefABCDEF") != 64)) {
-        return run_fail(run, EXIT_USAGE, "BACKUP_SHA256: '%s' is not a SHA-256 in 64 hexadecimal digits", digest);
+        return run_fail(run, EXIT_USAGE, "%s: '%s' is not a SHA-256 in 64 hexadecimal digits", variable, digest);
     }
     return 0;
 }
@@ -58,7 +57,12 @@ static int check_options(struct run *run)
     if (options->mode == MODE_SPECIFIC && options->backup_file == NULL) {
         return run_fail(run, EXIT_USAGE, "RESTORE_MODE=specific requires BACKUP_FILE to be set");
     }
-    return check_project_name(run) != 0 || check_sha256(run) != 0 || check_before(run) != 0 ? -1 : location_parse(run);
+    if (check_project_name(run) != 0 || check_before(run) != 0 ||
+        check_sha256(run, "BACKUP_SHA256", options->backup_sha256) != 0 ||
+        check_sha256(run, "APPROVED_PLAN_SHA256", options->approved_plan) != 0) {
+        return -1;
+    }
+    return location_parse(run);
 }
 
 static int greet_engine(struct run *run)

@@ -1,4 +1,6 @@
 """Databases in the whole stack: a real PostgreSQL and a real MariaDB with an application connected."""
+import re
+
 import pytest
 
 import damage
@@ -40,6 +42,28 @@ def test_everything_is_back(backup):
     assert "die" in events.actions(PROJECT)
     assert harness.leftovers(PROJECT) == []
     stack.wait_healthy(PROJECT)
+
+
+def test_the_plan_names_the_databases(backup):
+    result = restore(PROJECT, backup[0], RESTORE_MODE="plan")
+    assert result.code == 0, result
+    for engine, service, database in (("PostgreSQL", "db", "shop"), ("MariaDB", "maria", "wiki")):
+        line = re.search(rf"^  Load     {engine} of service '{service}': .* of SQL, dump of version \d+.* into server \d+.*; "
+                         r"databases: (.*)$", result.out, re.M)
+        assert database in line.group(1).split(", "), result.out
+
+
+def test_one_of_two_databases_is_chosen(backup):
+    store, before = backup
+    damage.damage(PROJECT)
+    damaged = state.take(PROJECT)
+    result = restore(PROJECT, store, RESTORE_DATABASES="db")
+    assert result.code == 0, result
+    now = state.take(PROJECT)
+    same_as_before = {name for name, lines in state.compare(before, now).items() if not lines}
+    same_as_damaged = {name for name, lines in state.compare(damaged, now).items() if not lines}
+    assert any("db" in name for name in same_as_before - same_as_damaged)
+    assert any("maria" in name for name in same_as_damaged - same_as_before)
 
 
 def test_extras_are_kept_and_named_or_dropped_where_asked(backup):
