@@ -469,7 +469,7 @@ static int check_anything_seen(struct run *run)
         }
     }
     return run_fail(run, EXIT_DOCKER, "Nothing in the backup matches the stack '%s': nothing was restored",
-                    run->options.project_name);
+                    target_project(&run->options));
 }
 
 static void warn_about_unseen(const struct run *run)

@@ -62,7 +62,7 @@ static int report_holder(struct run *run, const struct msg_lock_held *held)
         strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &utc);
     }
     return run_fail(run, EXIT_LOCKED, "Project '%s' is being restored by run %s (%s) since %s",
-                    run->options.project_name, held->run.data, held->owner.data, when);
+                    target_project(&run->options), held->run.data, held->owner.data, when);
 }
 
 /*

@@ -289,6 +289,11 @@ int options_parse(struct options *options, char *error, size_t error_size)
     return result == 0 ? check_required(options, error, error_size) : result;
 }
 
+const char *target_project(const struct options *options)
+{
+    return options->target_project_name != NULL ? options->target_project_name : options->project_name;
+}
+
 void options_wipe_secrets(struct options *options)
 {
     for (size_t i = 0; i < RULE_COUNT; i++) {

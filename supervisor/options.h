@@ -33,6 +33,9 @@ struct options {
  */
 int options_parse(struct options *options, char *error, size_t error_size);
 
+/* The stack that is restored: TARGET_PROJECT_NAME, else the one whose backup it is. */
+const char *target_project(const struct options *options);
+
 /* Overwrite and free the secrets, once the fetcher has them. */
 void options_wipe_secrets(struct options *options);
 

@@ -82,7 +82,7 @@ static void show_summary(const struct run *run)
 /* An earlier run could not be ended: what is wrong was said; what to do about it is said here. */
 static void show_unended(const struct run *run)
 {
-    const char *project = run->options.project_name;
+    const char *project = target_project(&run->options);
     say_error("Run %s is not ended, and its data is kept. Mend what is named above, then run again with "
               "RESTORE_MODE=recover",
               run->unended);
@@ -125,7 +125,8 @@ static int end_in_failure(struct run *run)
     return undone ? run->failure.code : EXIT_RECOVERY;
 }
 
-/* verify, plan and recover end without the last phase: what the run has in the Engine goes the way of a failed run's. */
+/* verify, plan and recover end without the last phase: what the run has in the Engine goes the way of a failed run's.
+ */
 static int end_early(struct run *run, enum restore_mode mode)
 {
     if (unwind_run(run) != 0) {

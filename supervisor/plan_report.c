@@ -130,7 +130,7 @@ static cJSON *plan_object(const struct run *run)
     cJSON *databases = cJSON_AddArrayToObject(object, "databases");
     cJSON_AddNumberToObject(object, "form", PLAN_FORM);
     cJSON_AddItemToObject(object, "options", options_object(&run->options));
-    cJSON_AddStringToObject(object, "project", run->options.project_name);
+    cJSON_AddStringToObject(object, "project", target_project(&run->options));
     cJSON *volumes = cJSON_AddArrayToObject(object, "volumes");
     for (unsigned i = 0; i < run->plan.stream_count; i++) {
         const struct stream *stream = &run->plan.streams[i];
@@ -226,7 +226,7 @@ static void print_database(const struct stream *stream)
 
 static void print_plan(const struct run *run, const char *sha256)
 {
-    print_text("Plan for project '%s' from backup %s (%s):", run->options.project_name, run->backup.name,
+    print_text("Plan for project '%s' from backup %s (%s):", target_project(&run->options), run->backup.name,
                human_bytes(run->backup.size));
     print_text("  Stop     %s", container_list(run, is_stopped));
     for (unsigned i = 0; i < run->plan.stream_count; i++) {

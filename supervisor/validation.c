@@ -19,16 +19,15 @@
 #include "stack.h"
 #include "workers.h"
 
-static int check_project_name(struct run *run)
+static int check_project_name(struct run *run, const char *variable, const char *name)
 {
-    const char *name = run->options.project_name;
     bool valid = isalnum((unsigned char)name[0]);
     for (const char *at = name; *at != '\0'; at++) {
         valid = valid && (isalnum((unsigned char)*at) || *at == '_' || *at == '-');
     }
     if (!valid || strlen(name) > 100) {
-        return run_fail(run, EXIT_USAGE,
-                        "PROJECT_NAME: '%s' is not the name of a Compose project (letters, digits, _ and -)", name);
+        return run_fail(run, EXIT_USAGE, "%s: '%s' is not the name of a Compose project (letters, digits, _ and -)",
+                        variable, name);
     }
     return 0;
 }
@@ -57,7 +56,8 @@ static int check_options(struct run *run)
     if (options->mode == MODE_SPECIFIC && options->backup_file == NULL) {
         return run_fail(run, EXIT_USAGE, "RESTORE_MODE=specific requires BACKUP_FILE to be set");
     }
-    if (check_project_name(run) != 0 || check_before(run) != 0 ||
+    if (check_project_name(run, "PROJECT_NAME", options->project_name) != 0 ||
+        check_project_name(run, "TARGET_PROJECT_NAME", target_project(options)) != 0 || check_before(run) != 0 ||
         check_sha256(run, "BACKUP_SHA256", options->backup_sha256) != 0 ||
         check_sha256(run, "APPROVED_PLAN_SHA256", options->approved_plan) != 0) {
         return -1;
@@ -90,10 +90,10 @@ static int check_stack(struct run *run)
     if (run->plan.container_count == 0) {
         say_warning("No containers found for project '%s'. Create the stack first (docker compose create), or check "
                     "PROJECT_NAME",
-                    run->options.project_name);
+                    target_project(&run->options));
         return 0;
     }
-    say("Found %u containers of project '%s'", run->plan.container_count, run->options.project_name);
+    say("Found %u containers of project '%s'", run->plan.container_count, target_project(&run->options));
     return 0;
 }
 
@@ -218,7 +218,7 @@ static int check_choice(struct run *run, const struct volume_labels *labels)
         while (at != NULL && patterns_next(&at, pattern, sizeof pattern)) {
             if (!picks_something(run, labels, pattern, lists[i].service, lists[i].volume)) {
                 return run_fail(run, EXIT_USAGE, "%s: '%s' matches no %s of project '%s'", lists[i].variable, pattern,
-                                lists[i].what, options->project_name);
+                                lists[i].what, target_project(options));
             }
         }
     }

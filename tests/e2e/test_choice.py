@@ -70,3 +70,24 @@ def test_the_newest_backup_before_a_time(mini, store, tmp_path):
     assert f"No backups found for project '{mini.project}' in S3 bucket before 2026-01-01" in result.err
     result = restore(mini.project, store, BACKUP_BEFORE="last week")
     assert result.code == 2 and "ERROR: BACKUP_BEFORE: 'last week' is not a time" in result.err, result
+
+
+def test_a_backup_of_one_stack_into_another(mini, store, tmp_path):
+    """Only the target's containers stop, only its volumes change; lock and leftovers are of its name."""
+    other = harness.MiniStack()
+    try:
+        for stack in (mini, other):
+            stack.add("app", paths={"data": "/data"}, mounts=[(stack.volume("data"), "/data")], start=True)
+            write_tree(stack.path(f"{stack.project}_data"), {"f": "live"})
+        store.put(mini.project, write_tree(tmp_path / "tree", {"app/volumes/data/f": "backup"}))
+        events = harness.Events()
+        result = restore(mini.project, store, TARGET_PROJECT_NAME=other.project)
+        assert result.code == 0, result
+        assert events.actions(mini.project) == []
+        assert harness.read_tree(mini.path(f"{mini.project}_data")) == {"f": b"live"}
+        assert harness.read_tree(other.path(f"{other.project}_data")) == {"f": b"backup"}
+        assert harness.leftovers(mini.project) == harness.leftovers(other.project) == []
+        result = restore(mini.project, store, TARGET_PROJECT_NAME="no/name")
+        assert result.code == 2 and "ERROR: TARGET_PROJECT_NAME: 'no/name'" in result.err, result
+    finally:
+        other.remove()
