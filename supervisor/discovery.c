@@ -51,7 +51,8 @@ static int keep_backup(struct run *run, struct backup_list *list, const struct m
     *backup = (struct backup){.key = copy_text(object->key),
                               .size = object->size,
                               .modified = object->modified,
-                              .etag = copy_text(object->etag)};
+                              .etag = copy_text(object->etag),
+                              .version_id = copy_text(object->version_id)};
     backup->name = strdup(name);
     memcpy(backup->stamp, parsed.stamp, sizeof backup->stamp);
     return 0;
@@ -73,7 +74,7 @@ static int newest_first(const void *left, const void *right)
 
 static int list_backups(struct run *run, struct backup_list *list)
 {
-    if (TELL(run, PROCESS_FETCHER, list, .project = text_of(run->options.project_name)) != 0) {
+    if (TELL(run, PROCESS_FETCHER, list, .project = text_of(run->options.project_name), .as_of = run->as_of) != 0) {
         return -1;
     }
     for (;;) {
@@ -93,7 +94,8 @@ static int list_backups(struct run *run, struct backup_list *list)
         case MESSAGE_redirected:
             list->count = 0;
             if (fetcher_follow(run, from, &frame) != 0 ||
-                TELL(run, PROCESS_FETCHER, list, .project = text_of(run->options.project_name)) != 0) {
+                TELL(run, PROCESS_FETCHER, list, .project = text_of(run->options.project_name), .as_of = run->as_of) !=
+                    0) {
                 return -1;
             }
             break;
@@ -179,7 +181,7 @@ static int look_at_object(struct run *run)
 {
     struct msg_object_info info;
     struct backup *backup = &run->backup;
-    if (TELL(run, PROCESS_FETCHER, head, .key = text_of(backup->key)) != 0 ||
+    if (TELL(run, PROCESS_FETCHER, head, .key = text_of(backup->key), .version_id = text_of(backup->version_id)) != 0 ||
         EXPECT(run, object_info, fetcher_patience(run), &info) != 0) {
         return -1;
     }
@@ -198,7 +200,9 @@ static int look_at_object(struct run *run)
     }
     backup->size = info.size;
     backup->etag = copy_text(info.etag);
-    backup->version_id = copy_text(info.version_id);
+    if (info.version_id.size > 0) {
+        backup->version_id = copy_text(info.version_id);
+    }
     return 0;
 }
 

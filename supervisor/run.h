@@ -73,6 +73,7 @@ struct run {
     char *endpoint;
     char *region;
     bool file_store;
+    uint64_t as_of;  /* AS_OF in seconds since 1970, or 0 */
     char before[16]; /* BACKUP_BEFORE as a stamp of names, or empty */
     struct backup backup;
     struct plan plan;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backup_name.h"
@@ -50,6 +51,26 @@ static int check_before(struct run *run)
     return 0;
 }
 
+/* Versions are as old as their server's clock says, so their time has a zone. */
+static int check_as_of(struct run *run)
+{
+    const char *text = run->options.as_of;
+    if (text == NULL) {
+        return 0;
+    }
+    struct tm utc = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    time_t seconds = rest != NULL && *rest == '\0' ? timegm(&utc) : 0;
+    if (seconds <= 0) {
+        return run_fail(run, EXIT_USAGE, "AS_OF: '%s' is not a time in UTC. Write 2023-11-05T12:00:00Z", text);
+    }
+    if (strncmp(run->options.bucket_url, "file:", 5) == 0) {
+        return run_fail(run, EXIT_USAGE, "AS_OF: a directory keeps no versions; it needs a versioned bucket");
+    }
+    run->as_of = (uint64_t)seconds;
+    return 0;
+}
+
 static int check_options(struct run *run)
 {
     const struct options *options = &run->options;
@@ -58,7 +79,7 @@ static int check_options(struct run *run)
     }
     if (check_project_name(run, "PROJECT_NAME", options->project_name) != 0 ||
         check_project_name(run, "TARGET_PROJECT_NAME", target_project(options)) != 0 || check_before(run) != 0 ||
-        check_sha256(run, "BACKUP_SHA256", options->backup_sha256) != 0 ||
+        check_as_of(run) != 0 || check_sha256(run, "BACKUP_SHA256", options->backup_sha256) != 0 ||
         check_sha256(run, "APPROVED_PLAN_SHA256", options->approved_plan) != 0) {
         return -1;
     }

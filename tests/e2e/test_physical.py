@@ -20,7 +20,8 @@ def query(name, sql):
 def wait_ready(name):
     deadline = time.monotonic() + 60
     while query(name, "SELECT 1") != "1":
-        assert time.monotonic() < deadline, stack.docker("logs", name)
+        assert time.monotonic() < deadline, subprocess.run(["docker", "logs", name], stdout=subprocess.PIPE, text=True,
+                                                           stderr=subprocess.STDOUT, check=True).stdout
         time.sleep(0.2)
 
 

@@ -1,6 +1,9 @@
 """The real S3 server (Ceph RGW, which verifies signatures), by way of the shipped binaries."""
+import datetime
+import json
 import pathlib
 import tempfile
+import time
 import uuid
 
 import harness
@@ -128,3 +131,50 @@ def test_a_whole_restore_from_s3(mini, tmp_path, store):
         stack.aws("s3", "rb", "--force", f"s3://{bucket}")
     assert result.code == 0, result
     assert len(harness.read_tree(mini.path(volume))) == 99
+
+
+def test_a_versioned_bucket_as_of_a_time(mini, tmp_path, store):
+    """The version of that time is listed and restored, though it was overwritten, and another deleted, afterwards."""
+    volume = mini.volume("data")
+    mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")])
+    bucket, name, gone = f"v-{mini.project}", harness.backup_name(mini.project), harness.backup_name(mini.project, "20260201-000000")
+    old, new = (store.directory / store.put(mini.project, write_tree(tmp_path / content, {"app/volumes/data/f": content}))
+                for content in ("old", "new"))
+    stack.aws("s3api", "create-bucket", "--bucket", bucket)
+    stack.aws("s3api", "put-bucket-versioning", "--bucket", bucket, "--versioning-configuration", "Status=Enabled")
+    try:
+        before = moment_now()
+        stack.aws("s3", "cp", "--only-show-errors", str(old), f"s3://{bucket}/p/{name}")
+        stack.aws("s3", "cp", "--only-show-errors", str(new), f"s3://{bucket}/p/{gone}")
+        between = moment_now()
+        stack.aws("s3", "cp", "--only-show-errors", str(new), f"s3://{bucket}/p/{name}")
+        stack.aws("s3", "rm", "--only-show-errors", f"s3://{bucket}/p/{gone}")
+        url = f"s3://{bucket}/p"
+        names = [[line.split()[-1] for line in restore(mini.project, url, RESTORE_MODE="list", **options(**times)).out.splitlines()
+                  if "backup_" in line] for times in ({}, {"AS_OF": between}, {"AS_OF": moment_now()})]
+        assert names == [[name], [gone, name], [name]]
+        assert restore(mini.project, url, RESTORE_MODE="list", **options(AS_OF=before)).code == 3
+        for file, expected in ((name, b"old"), (gone, b"new")):
+            result = restore(mini.project, url, BACKUP_FILE=file, **options(AS_OF=between))
+            assert result.code == 0, result
+            assert harness.read_tree(mini.path(volume)) == {"f": expected}
+        result = restore(mini.project, url, **options(AS_OF="2026-01-01"))
+        assert result.code == 2 and "ERROR: AS_OF: '2026-01-01' is not a time in UTC" in result.err, result
+        assert restore(mini.project, store, AS_OF=between).code == 2
+    finally:
+        remove_versions(bucket)
+
+
+def moment_now():
+    """Whole seconds, with none of the objects on either side in the same one."""
+    time.sleep(1.1)
+    text = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    time.sleep(1.1)
+    return text
+
+
+def remove_versions(bucket):
+    listed = json.loads(stack.aws("s3api", "list-object-versions", "--bucket", bucket))
+    for item in listed.get("Versions", []) + listed.get("DeleteMarkers", []):
+        stack.aws("s3api", "delete-object", "--bucket", bucket, "--key", item["Key"], "--version-id", item["VersionId"])
+    stack.aws("s3api", "delete-bucket", "--bucket", bucket)

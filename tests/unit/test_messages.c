@@ -15,7 +15,7 @@ static void decodes_what_it_encoded(void **state)
 {
     (void)state;
     uint8_t frame[CONTROL_FRAME_MAX];
-    struct msg_object object = {text_of("p/backup_app_x"), 1ULL << 40, 7, text_of("\"e\"")};
+    struct msg_object object = {text_of("p/backup_app_x"), 1ULL << 40, 7, text_of("\"e\""), text_of("")};
     size_t size = message_encode(MESSAGE_object, &object, frame, sizeof frame);
     assert_true(size > FRAME_HEADER_SIZE);
     struct frame_header header;
@@ -31,7 +31,7 @@ static void refuses_every_cut_and_every_surplus(void **state)
 {
     (void)state;
     uint8_t frame[CONTROL_FRAME_MAX] = {0};
-    struct msg_object object = {text_of("key"), 1, 2, text_of("etag")};
+    struct msg_object object = {text_of("key"), 1, 2, text_of("etag"), text_of("v")};
     size_t length = message_encode(MESSAGE_object, &object, frame, sizeof frame) - FRAME_HEADER_SIZE;
     struct msg_object decoded;
     for (size_t cut = 0; cut < length; cut++) {
@@ -45,7 +45,7 @@ static void refuses_text_with_nul_and_beyond_bounds(void **state)
     (void)state;
     uint8_t frame[CONTROL_FRAME_MAX];
     char text[200] = {0};
-    struct msg_list list = {{text, 3}};
+    struct msg_list list = {{text, 3}, 0};
     assert_int_equal(message_encode(MESSAGE_list, &list, frame, sizeof frame), 0);
     memset(text, 'a', sizeof text);
     list.project.size = 129;
@@ -60,7 +60,7 @@ static void refuses_text_with_nul_and_beyond_bounds(void **state)
 static void refuses_decoded_fields_beyond_their_bounds(void **state)
 {
     (void)state;
-    uint8_t text[4 + 130] = {129};
+    uint8_t text[4 + 129 + 1 + 8] = {129}; /* length, text, NUL; a number */
     memset(text + 4, 'a', 129);
     struct msg_list list;
     assert_non_null(message_decode(MESSAGE_list, text, sizeof text, &list));
@@ -83,7 +83,7 @@ static void reads_nothing_behind_a_cut_payload(void **state)
     assert_ptr_not_equal(memory, MAP_FAILED);
     assert_int_equal(mprotect(memory + page, page, PROT_NONE), 0);
     uint8_t frame[CONTROL_FRAME_MAX];
-    struct msg_object object = {text_of("key"), 1, 2, text_of("etag")};
+    struct msg_object object = {text_of("key"), 1, 2, text_of("etag"), text_of("v")};
     size_t length = message_encode(MESSAGE_object, &object, frame, sizeof frame) - FRAME_HEADER_SIZE;
     struct msg_object decoded;
     for (size_t cut = 0; cut < length; cut++) {

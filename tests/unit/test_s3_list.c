@@ -24,8 +24,9 @@ static char seen[4096];
 static int note(void *context, const struct s3_listed *object)
 {
     size_t used = strlen(seen);
-    snprintf(seen + used, sizeof seen - used, "[%s|%llu|%llu|%s]", object->key, (unsigned long long)object->size,
-             (unsigned long long)object->modified, object->etag);
+    snprintf(seen + used, sizeof seen - used, "[%s|%llu|%llu|%s%s%s%s]", object->key, (unsigned long long)object->size,
+             (unsigned long long)object->modified, object->etag, object->version_id[0] != '\0' ? " " : "",
+             object->version_id, object->deleted ? " deleted" : "");
     return context == NULL ? 0 : -1;
 }
 
@@ -71,6 +72,23 @@ static void keys_that_no_backup_has_are_left_out(void **state)
              OBJECT("last", "1", WHEN));
     assert_null(read_page(document, &page));
     assert_string_equal(seen, "[last|1|1699185600|\"e\"]");
+}
+
+static void versions_are_read_with_their_marks(void **state)
+{
+    (void)state;
+    struct s3_page page;
+    assert_null(read_page("<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+                          "<NextKeyMarker>a%2Fb</NextKeyMarker><NextVersionIdMarker>v+1</NextVersionIdMarker>"
+                          "<Version><Key>a%2Fb</Key><VersionId>v1</VersionId><LastModified>" WHEN
+                          "</LastModified><ETag>e</ETag><Size>7</Size></Version>"
+                          "<DeleteMarker><Key>c</Key><VersionId>v2</VersionId><LastModified>" WHEN
+                          "</LastModified></DeleteMarker></ListVersionsResult>",
+                          &page));
+    assert_string_equal(seen, "[a/b|7|1699185600|e v1][c|0|1699185600| v2 deleted]");
+    assert_true(page.truncated);
+    assert_string_equal(page.token, "a/b");
+    assert_string_equal(page.version, "v+1");
 }
 
 static void the_next_page_is_found(void **state)
@@ -165,6 +183,7 @@ int main(void)
         cmocka_unit_test(objects_are_read),
         cmocka_unit_test(keys_are_decoded_wherever_the_encoding_is_named),
         cmocka_unit_test(keys_that_no_backup_has_are_left_out),
+        cmocka_unit_test(versions_are_read_with_their_marks),
         cmocka_unit_test(the_next_page_is_found),
         cmocka_unit_test(what_is_no_list_is_refused),
         cmocka_unit_test(every_cut_of_a_page_is_refused),

@@ -100,7 +100,8 @@ static int list_entry(const char *folder, const char *name, s3_listed_handler ha
     if (outcome != OUTCOME_OK) {
         return 0;
     }
-    struct s3_listed object = {key, answer.etag, answer.size, answer.modified};
+    struct s3_listed object = {
+        .key = key, .etag = answer.etag, .version_id = "", .size = answer.size, .modified = answer.modified};
     return handler(context, &object);
 }
 

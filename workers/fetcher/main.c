@@ -88,7 +88,8 @@ static int send_object(void *context, const struct s3_listed *listed)
     struct fetcher *fetcher = context;
     fetcher->objects++;
     return sent(SEND(&fetcher->channel, object, .key = text_of(listed->key), .size = listed->size,
-                     .modified = listed->modified, .etag = text_of(listed->etag)));
+                     .modified = listed->modified, .etag = text_of(listed->etag),
+                     .version_id = text_of(listed->version_id)));
 }
 
 static void on_list(struct fetcher *fetcher, const struct frame *frame)
@@ -99,9 +100,9 @@ static void on_list(struct fetcher *fetcher, const struct frame *frame)
     decode(fetcher, frame, MESSAGE_list, &message);
     snprintf(name, sizeof name, "backup_%s_", message.project.data);
     fetcher->objects = 0;
-    enum outcome outcome = fetcher->directory
-                               ? directory_list(fetcher->prefix, name, send_object, fetcher, &problem)
-                               : s3_list(&fetcher->s3, fetcher->prefix, name, send_object, fetcher, &problem);
+    enum outcome outcome = fetcher->directory ? directory_list(fetcher->prefix, name, send_object, fetcher, &problem)
+                                              : s3_list(&fetcher->s3, fetcher->prefix, name, message.as_of, send_object,
+                                                        fetcher, &problem);
     if (outcome == OUTCOME_OK) {
         SEND(&fetcher->channel, list_end, .objects = fetcher->objects);
     }
@@ -113,11 +114,12 @@ static void on_head(struct fetcher *fetcher, const struct frame *frame)
     struct msg_head message;
     struct problem problem = {0};
     struct answer answer = {0};
-    char key[S3_KEY_MAX + 1];
+    char key[S3_KEY_MAX + 1], version_id[257];
     decode(fetcher, frame, MESSAGE_head, &message);
     strcpy(key, message.key.data);
-    enum outcome outcome =
-        fetcher->directory ? directory_head(key, &answer, &problem) : s3_head(&fetcher->s3, key, &answer, &problem);
+    strcpy(version_id, message.version_id.data);
+    enum outcome outcome = fetcher->directory ? directory_head(key, &answer, &problem)
+                                              : s3_head(&fetcher->s3, key, version_id, &answer, &problem);
     if (outcome == OUTCOME_OK || outcome == OUTCOME_MISSING) {
         SEND(&fetcher->channel, object_info, .exists = outcome == OUTCOME_OK, .size = answer.size,
              .modified = answer.modified, .etag = text_of(answer.etag), .version_id = text_of(answer.version_id),

@@ -70,13 +70,28 @@ struct selection {
     size_t folder; /* length of the part of prefix that ends in a slash */
     s3_listed_handler handler;
     void *context;
+    uint64_t as_of;
+    char decided[S3_KEY_MAX + 1]; /* the key whose version of that time was found */
 };
+
+/* Versions of one key come newest first: the first that is old enough is the one, or tells that it was deleted. */
+static bool was_there(struct selection *selection, const struct s3_listed *object)
+{
+    if (selection->as_of == 0) {
+        return !object->deleted;
+    }
+    if (object->modified > selection->as_of || strcmp(selection->decided, object->key) == 0) {
+        return false;
+    }
+    strcpy(selection->decided, object->key);
+    return !object->deleted;
+}
 
 static int select_object(void *context, const struct s3_listed *object)
 {
-    const struct selection *selection = context;
+    struct selection *selection = context;
     if (strncmp(object->key, selection->prefix, strlen(selection->prefix)) != 0 ||
-        strchr(object->key + selection->folder, '/') != NULL) {
+        strchr(object->key + selection->folder, '/') != NULL || !was_there(selection, object)) {
         return 0;
     }
     return selection->handler(selection->context, object);
@@ -96,7 +111,7 @@ static int take_page(void *context, uint64_t offset, const uint8_t *bytes, size_
     return 0;
 }
 
-static enum outcome list_page(struct s3 *s3, const struct selection *selection, const char *url, struct s3_page *page,
+static enum outcome list_page(struct s3 *s3, struct selection *selection, const char *url, struct s3_page *page,
                               struct problem *problem)
 {
     static struct exchange exchange;
@@ -112,7 +127,7 @@ static enum outcome list_page(struct s3 *s3, const struct selection *selection, 
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    const char *refused = s3_list_page((const char *)body.bytes, body.size, select_object, (void *)selection, page);
+    const char *refused = s3_list_page((const char *)body.bytes, body.size, select_object, selection, page);
     if (refused != NULL) {
         return problem_set(problem, EXIT_STORAGE,
                            "S3: listing '%s' in %s: the answer is not a list of S3 (%s): is AWS_ENDPOINT_URL the "
@@ -122,22 +137,30 @@ static enum outcome list_page(struct s3 *s3, const struct selection *selection, 
     return OUTCOME_OK;
 }
 
-static enum outcome list_pages(struct s3 *s3, const struct selection *selection, struct problem *problem)
+static int page_url(const struct s3 *s3, const struct selection *selection, const struct s3_page *page, char *url,
+                    size_t size)
+{
+    return selection->as_of == 0
+               ? s3_list_url(&s3->location, selection->prefix, page->token, url, size)
+               : s3_versions_url(&s3->location, selection->prefix, page->token, page->version, url, size);
+}
+
+static enum outcome list_pages(struct s3 *s3, struct selection *selection, struct problem *problem)
 {
     static struct s3_page page;
     static char url[S3_URL_MAX];
-    char before[S3_TOKEN_MAX + 1];
+    static struct s3_page before;
     page = (struct s3_page){0};
     for (unsigned number = 0; number < PAGES_MAX; number++) {
-        memcpy(before, page.token, sizeof before);
-        if (s3_list_url(&s3->location, selection->prefix, page.token, url, sizeof url) != 0) {
+        before = page;
+        if (page_url(s3, selection, &page, url, sizeof url) != 0) {
             return problem_set(problem, EXIT_USAGE, "S3: the prefix of S3_BUCKET_URL is too long");
         }
         enum outcome outcome = list_page(s3, selection, url, &page, problem);
         if (outcome != OUTCOME_OK || !page.truncated) {
             return outcome;
         }
-        if (strcmp(before, page.token) == 0) {
+        if (strcmp(before.token, page.token) == 0 && strcmp(before.version, page.version) == 0) {
             break;
         }
     }
@@ -145,23 +168,24 @@ static enum outcome list_pages(struct s3 *s3, const struct selection *selection,
                        selection->prefix, s3->location.shown);
 }
 
-enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, s3_listed_handler handler, void *context,
-                     struct problem *problem)
+enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, uint64_t as_of, s3_listed_handler handler,
+                     void *context, struct problem *problem)
 {
     char prefix[S3_KEY_MAX + 256];
     const char *slash = folder[0] == '\0' ? "" : "/";
     snprintf(prefix, sizeof prefix, "%s%s%s", folder, slash, name);
-    struct selection selection = {prefix, strlen(folder) + strlen(slash), handler, context};
+    struct selection selection = {prefix, strlen(folder) + strlen(slash), handler, context, as_of, ""};
     enum outcome outcome = need_credentials(s3, problem);
     return outcome == OUTCOME_OK ? list_pages(s3, &selection, problem) : outcome;
 }
 
-static enum outcome head_once(struct s3 *s3, const char *key, struct exchange *exchange, struct problem *problem)
+static enum outcome head_once(struct s3 *s3, const char *key, const char *version_id, struct exchange *exchange,
+                              struct problem *problem)
 {
     static char url[S3_URL_MAX];
     char subject[S3_KEY_MAX + 32];
     snprintf(subject, sizeof subject, "object '%s'", key);
-    if (s3_object_url(&s3->location, key, "", url, sizeof url) != 0) {
+    if (s3_object_url(&s3->location, key, version_id, url, sizeof url) != 0) {
         return problem_set(problem, EXIT_USAGE, "S3: the name of the object is too long");
     }
     struct request request = {.subject = subject, .url = url, .etag = "", .head = true};
@@ -188,21 +212,22 @@ static enum outcome ask_why(struct s3 *s3, struct sought *sought, struct problem
 {
     static char url[S3_URL_MAX];
     static struct s3_page page;
-    struct selection selection = {sought->key, strlen(sought->key), compare_key, sought};
+    struct selection selection = {sought->key, strlen(sought->key), compare_key, sought, 0, ""};
     if (s3_list_url(&s3->location, sought->key, "", url, sizeof url) != 0) {
         return problem_set(problem, EXIT_USAGE, "S3: the name of the object is too long");
     }
     return list_page(s3, &selection, url, &page, problem);
 }
 
-enum outcome s3_head(struct s3 *s3, const char *key, struct answer *answer, struct problem *problem)
+enum outcome s3_head(struct s3 *s3, const char *key, const char *version_id, struct answer *answer,
+                     struct problem *problem)
 {
     static struct exchange exchange;
     enum outcome outcome = need_credentials(s3, problem);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }
-    outcome = head_once(s3, key, &exchange, problem);
+    outcome = head_once(s3, key, version_id, &exchange, problem);
     if (outcome == OUTCOME_FAILED && exchange.status >= 400 && exchange.status < 405) {
         bool missing = exchange.status == 404;
         struct sought sought = {key, false};
@@ -213,7 +238,7 @@ enum outcome s3_head(struct s3 *s3, const char *key, struct answer *answer, stru
         if (missing && !sought.listed) {
             return OUTCOME_MISSING;
         }
-        outcome = head_once(s3, key, &exchange, problem);
+        outcome = head_once(s3, key, version_id, &exchange, problem);
     }
     *answer = exchange.answer;
     return outcome;

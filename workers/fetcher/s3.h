@@ -26,13 +26,17 @@ enum outcome s3_set_credentials(struct s3 *s3, const char *access_key_id, const 
 
 /*
  * Calls `handler` for each object directly below folder (no slash after it) whose name begins with `name`.
- * folder: without slashes at its ends, may be empty.
+ * folder: without slashes at its ends, may be empty. as_of: 0, or seconds since 1970: what a versioned bucket had then.
  */
-enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, s3_listed_handler handler, void *context,
-                     struct problem *problem);
+enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, uint64_t as_of, s3_listed_handler handler,
+                     void *context, struct problem *problem);
 
-/* Size, ETag, version and storage class of an object. OUTCOME_MISSING: there is none, and S3 itself says so. */
-enum outcome s3_head(struct s3 *s3, const char *key, struct answer *answer, struct problem *problem);
+/*
+ * Size, ETag, version and storage class of an object, or of a version of it (empty: the newest). OUTCOME_MISSING: there
+ * is none, and S3 itself says so.
+ */
+enum outcome s3_head(struct s3 *s3, const char *key, const char *version_id, struct answer *answer,
+                     struct problem *problem);
 
 /* Wipes the credentials; the process ends after it. */
 void s3_close(struct s3 *s3);

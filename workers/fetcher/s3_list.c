@@ -1,4 +1,4 @@
-/* One page of ListObjectsV2. */
+/* One page of ListObjectsV2 or ListObjectVersions. */
 #include "s3_list.h"
 
 #include <errno.h>
@@ -9,7 +9,8 @@
 #include "s3_time.h"
 #include "xml_reader.h"
 
-#define ROOT "ListBucketResult"
+#define OBJECTS "ListBucketResult"
+#define VERSIONS "ListVersionsResult"
 
 struct reading {
     s3_listed_handler handler;
@@ -22,6 +23,7 @@ struct reading {
     bool has_key, has_size, has_time, unusable;
     char key[S3_KEY_MAX + 1];
     char etag[257];
+    char version_id[257];
 };
 
 static int wrong(struct reading *reading, const char *reason)
@@ -34,8 +36,9 @@ static void take_key(struct reading *reading, struct xml_element *element)
 {
     long length = reading->encoded ? s3_decode(element->text) : (long)element->size;
     reading->has_key = true;
-    reading->unusable = element->cut || length < 1 || length > S3_KEY_MAX;
-    if (!reading->unusable) {
+    bool fits = !element->cut && length >= 1 && length <= S3_KEY_MAX;
+    reading->unusable = reading->unusable || !fits;
+    if (fits) {
         memcpy(reading->key, element->text, (size_t)length + 1);
     }
 }
@@ -63,17 +66,21 @@ static int take_time(struct reading *reading, const char *text)
     return 0;
 }
 
-/* The end of <Contents>: one object is complete. */
-static int give_object(struct reading *reading)
+/* The end of <Contents>, <Version> or <DeleteMarker>: one object is complete. */
+static int give_object(struct reading *reading, bool deleted)
 {
-    if (!reading->has_key || !reading->has_size || !reading->has_time) {
+    if (!reading->has_key || (!reading->has_size && !deleted) || !reading->has_time) {
         return wrong(reading, "an object lacks its key, size or time");
     }
     reading->object.key = reading->key;
     reading->object.etag = reading->etag;
+    reading->object.version_id = reading->version_id;
+    reading->object.deleted = deleted;
     int result = reading->unusable ? 0 : reading->handler(reading->context, &reading->object);
-    reading->has_key = reading->has_size = reading->has_time = false;
+    reading->has_key = reading->has_size = reading->has_time = reading->unusable = false;
+    reading->object.size = 0;
     reading->etag[0] = '\0';
+    reading->version_id[0] = '\0';
     return result;
 }
 
@@ -93,31 +100,61 @@ static int take_member(struct reading *reading, struct xml_element *element)
     if (strcmp(name, "ETag") == 0) {
         snprintf(reading->etag, sizeof reading->etag, "%.256s", element->text);
     }
+    if (strcmp(name, "VersionId") == 0) {
+        reading->unusable = reading->unusable || element->size >= sizeof reading->version_id;
+        snprintf(reading->version_id, sizeof reading->version_id, "%.256s", element->text);
+    }
     return 0;
+}
+
+/* Where the next page begins. */
+static int take_marker(struct reading *reading, char *marker, struct xml_element *element, bool is_key)
+{
+    if (is_key && reading->encoded && s3_decode(element->text) < 0) {
+        return wrong(reading, "the key of the next page is not encoded as announced");
+    }
+    snprintf(marker, S3_TOKEN_MAX + 1, "%s", element->text);
+    return element->cut ? wrong(reading, "the token of the next page is too long") : 0;
+}
+
+static bool is_item(const char *name)
+{
+    return strcmp(name, "Contents") == 0 || strcmp(name, "Version") == 0 || strcmp(name, "DeleteMarker") == 0;
+}
+
+static int take_below_root(struct reading *reading, struct xml_element *element)
+{
+    const char *name = element->path[1];
+    if (is_item(name)) {
+        return give_object(reading, strcmp(name, "DeleteMarker") == 0);
+    }
+    if (strcmp(name, "IsTruncated") == 0) {
+        reading->page->truncated = strcmp(element->text, "true") == 0;
+        return 0;
+    }
+    if (strcmp(name, "NextContinuationToken") == 0) {
+        return take_marker(reading, reading->page->token, element, false);
+    }
+    if (strcmp(name, "NextKeyMarker") == 0) {
+        return take_marker(reading, reading->page->token, element, true);
+    }
+    return strcmp(name, "NextVersionIdMarker") == 0 ? take_marker(reading, reading->page->version, element, false) : 0;
 }
 
 static int take_element(void *context, struct xml_element *element)
 {
     struct reading *reading = context;
-    if (xml_is(element, 1, ROOT)) {
+    if (strcmp(element->path[0], OBJECTS) != 0 && strcmp(element->path[0], VERSIONS) != 0) {
+        return 0;
+    }
+    if (element->depth == 1) {
         reading->is_list = true;
         return 0;
     }
-    if (xml_is(element, 2, ROOT, "IsTruncated")) {
-        reading->page->truncated = strcmp(element->text, "true") == 0;
-        return 0;
+    if (element->depth == 2) {
+        return take_below_root(reading, element);
     }
-    if (xml_is(element, 2, ROOT, "NextContinuationToken")) {
-        snprintf(reading->page->token, sizeof reading->page->token, "%s", element->text);
-        return element->cut ? wrong(reading, "the token of the next page is too long") : 0;
-    }
-    if (xml_is(element, 2, ROOT, "Contents")) {
-        return give_object(reading);
-    }
-    if (element->depth == 3 && strcmp(element->path[0], ROOT) == 0 && strcmp(element->path[1], "Contents") == 0) {
-        return take_member(reading, element);
-    }
-    return 0;
+    return element->depth == 3 && is_item(element->path[1]) ? take_member(reading, element) : 0;
 }
 
 const char *s3_list_page(const char *document, size_t size, s3_listed_handler handler, void *context,
@@ -130,6 +167,7 @@ const char *s3_list_page(const char *document, size_t size, s3_listed_handler ha
     reading.encoded = memmem(document, size, encoding, sizeof encoding - 1) != NULL;
     page->truncated = false;
     page->token[0] = '\0';
+    page->version[0] = '\0';
     const char *refused = xml_read(document, size, take_element, &reading);
     if (reading.wrong != NULL) {
         return reading.wrong;

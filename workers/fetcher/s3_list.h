@@ -1,4 +1,6 @@
-/* One page of ListObjectsV2 as S3 answers it. Pure. Source of behaviour: AWS's API reference, ListObjectsV2. */
+/*
+ * One page of ListObjectsV2 or ListObjectVersions as S3 answers it. Pure. Source of behaviour: AWS's API reference.
+ */
 #ifndef S3_LIST_H
 #define S3_LIST_H
 
@@ -8,10 +10,15 @@
 
 #include "s3_url.h"
 
-/* Strings live until the callback returns. modified: seconds since 1970. etag: with its quotes. */
+/*
+ * Strings live until the callback returns. modified: seconds since 1970. etag: with its quotes. deleted: no object but
+ * a mark that it was deleted, in a list of versions; those of one key come newest first.
+ */
 struct s3_listed {
     const char *key;
     const char *etag;
+    const char *version_id;
+    bool deleted;
     uint64_t size;
     uint64_t modified;
 };
@@ -19,8 +26,9 @@ struct s3_listed {
 typedef int (*s3_listed_handler)(void *context, const struct s3_listed *object);
 
 struct s3_page {
-    bool truncated; /* more pages follow */
-    char token[S3_TOKEN_MAX + 1];
+    bool truncated;                 /* more pages follow */
+    char token[S3_TOKEN_MAX + 1];   /* of a list of versions: the key after which the next page begins, */
+    char version[S3_TOKEN_MAX + 1]; /* and the version */
 };
 
 /*

@@ -228,6 +228,27 @@ int s3_list_url(const struct s3_location *location, const char *prefix, const ch
     return builder.full ? -1 : 0;
 }
 
+int s3_versions_url(const struct s3_location *location, const char *prefix, const char *key, const char *version,
+                    char *url, size_t size)
+{
+    struct builder builder = {url, size, 0, false};
+    add(&builder, location->base);
+    add(&builder, "/?encoding-type=url&");
+    if (key[0] != '\0') {
+        add(&builder, "key-marker=");
+        add_encoded(&builder, key, false);
+        add(&builder, "&");
+    }
+    add(&builder, "prefix=");
+    add_encoded(&builder, prefix, false);
+    if (version[0] != '\0') {
+        add(&builder, "&version-id-marker=");
+        add_encoded(&builder, version, false);
+    }
+    add(&builder, "&versions="); /* with the sign, as signing needs it */
+    return builder.full ? -1 : 0;
+}
+
 static int hex_value(char digit)
 {
     static const char digits[] = "0123456789abcdef";

@@ -37,6 +37,10 @@ int s3_object_url(const struct s3_location *location, const char *key, const cha
 /* URL of a page of ListObjectsV2; token is empty for the first. Parameters are sorted by name, as signing needs. */
 int s3_list_url(const struct s3_location *location, const char *prefix, const char *token, char *url, size_t size);
 
+/* The same of ListObjectVersions; key and version: the markers of the page before, or empty. */
+int s3_versions_url(const struct s3_location *location, const char *prefix, const char *key, const char *version,
+                    char *url, size_t size);
+
 /* Decodes %XX, and + to a space, in place. Returns the new length, or -1 for a bad escape or a NUL. */
 long s3_decode(char *text);
 
