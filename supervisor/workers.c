@@ -62,8 +62,8 @@ int agent_start(struct run *run)
                         socket);
     }
     if (spawn_worker(run, PROCESS_AGENT) != 0 ||
-        TELL(run, PROCESS_AGENT, agent_config, .socket = text_of(socket + 7), .project = text_of(target_project(options)),
-             .self = text_of(run->self),
+        TELL(run, PROCESS_AGENT, agent_config, .socket = text_of(socket + 7),
+             .project = text_of(target_project(options)), .self = text_of(run->self),
              .stager_image = text_of(options->stager_image == NULL ? "" : options->stager_image),
              .timeout = options->docker_timeout) != 0) {
         return -1;
