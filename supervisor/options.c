@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "io.h"
+#include "profile.h"
 #include "secret.h"
 
 #define SECRET_FILE_MAX 16384
@@ -261,6 +262,27 @@ static int parse_rule(const struct option_rule *rule, void *member, char *error,
     return parse_value(rule, text, member, error, error_size);
 }
 
+/* What the environment leaves open is looked for where the AWS command line would look next. */
+static int fill_from_profile(struct options *options, char *error, size_t error_size)
+{
+    bool s3 = options->bucket_url != NULL && strncmp(options->bucket_url, "s3:", 3) == 0;
+    if (!s3 || options->access_key_id != NULL || options->secret_access_key != NULL) {
+        return 0;
+    }
+    const struct profile_source source = {options->credentials_file, options->config_file, options->profile};
+    struct profile profile;
+    if (profile_read(&source, &profile, error, error_size) != 0) {
+        return -1;
+    }
+    options->access_key_id = profile.access_key_id;
+    options->secret_access_key = profile.secret_access_key;
+    options->session_token = options->session_token != NULL ? options->session_token : profile.session_token;
+    if (options->region == NULL && options->default_region == NULL) {
+        options->default_region = profile.region;
+    }
+    return 0;
+}
+
 static int check_required(const struct options *options, char *error, size_t error_size)
 {
     bool s3 = options->bucket_url == NULL || strncmp(options->bucket_url, "file:", 5) != 0;
@@ -286,7 +308,10 @@ int options_parse(struct options *options, char *error, size_t error_size)
             result = -1;
         }
     }
-    return result == 0 ? check_required(options, error, error_size) : result;
+    if (result != 0 || fill_from_profile(options, error, error_size) != 0) {
+        return -1;
+    }
+    return check_required(options, error, error_size);
 }
 
 const char *target_project(const struct options *options)

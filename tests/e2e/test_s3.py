@@ -112,6 +112,19 @@ def test_keys_from_files(bucket, tmp_path):
     assert result.code == 0, result
 
 
+def test_keys_and_region_of_a_profile(bucket, tmp_path):
+    values = options()
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/credentials").write_text(
+        f"[default]\naws_access_key_id = wrong\naws_secret_access_key = wrong\n[backup]\naws_access_key_id = "
+        f"{values.pop('AWS_ACCESS_KEY_ID')}\naws_secret_access_key = {values.pop('AWS_SECRET_ACCESS_KEY')}\n")
+    (tmp_path / ".aws/config").write_text(f"[profile backup]\nregion = {values.pop('AWS_DEFAULT_REGION')}\n")
+    result = restore("app", f"s3://{bucket}/deep/er", RESTORE_MODE="list", HOME=tmp_path, AWS_PROFILE="backup", **values)
+    assert result.code == 0, result
+    result = restore("app", f"s3://{bucket}/deep/er", RESTORE_MODE="list", HOME=tmp_path, **values)
+    assert result.code == 4 and "403" in result.err, result
+
+
 def test_proxy_variables_are_not_used(bucket):
     result = restore("app", f"s3://{bucket}/deep/er", RESTORE_MODE="list", http_proxy="http://127.0.0.1:9",
                      HTTP_PROXY="http://127.0.0.1:9", ALL_PROXY="http://127.0.0.1:9", **options())

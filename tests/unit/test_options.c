@@ -2,8 +2,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -176,6 +178,96 @@ static void a_secret_may_come_from_a_file(void **state)
     assert_non_null(strstr(error, "AWS_SECRET_ACCESS_KEY_FILE"));
 }
 
+/* Writes a file below a new HOME and returns its path. */
+static const char *home_file(const char *name, const char *text)
+{
+    static char home[] = "/tmp/restore-home-XXXXXX";
+    static char path[128];
+    if (strstr(home, "XXXXXX") != NULL) {
+        assert_non_null(mkdtemp(home));
+    }
+    setenv("HOME", home, 1);
+    snprintf(path, sizeof path, "%s/.aws", home);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/.aws/%s", home, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    return path;
+}
+
+static int set_profile(void **state)
+{
+    set_required(state);
+    unsetenv("AWS_ACCESS_KEY_ID");
+    unsetenv("AWS_SECRET_ACCESS_KEY");
+    home_file("config", "[default]\nregion = eu-west-1\n[profile backup]\nregion=eu-north-1\ns3 =\n  region = no\n");
+    home_file("credentials", "# keys\n[default]\naws_access_key_id = A\naws_secret_access_key = a=b #c\n\n[backup]\r\n"
+                             "aws_access_key_id=B\r\naws_secret_access_key= bb \r\naws_session_token = T\r\n");
+    return 0;
+}
+
+static void credentials_come_from_the_default_profile(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(), 0);
+    assert_string_equal(options.access_key_id, "A");
+    assert_string_equal(options.secret_access_key, "a=b #c");
+    assert_null(options.session_token);
+    assert_string_equal(options.default_region, "eu-west-1");
+    options_wipe_secrets(&options);
+}
+
+static void a_profile_is_named(void **state)
+{
+    (void)state;
+    setenv("AWS_PROFILE", "backup", 1);
+    assert_int_equal(parse(), 0);
+    assert_string_equal(options.access_key_id, "B");
+    assert_string_equal(options.secret_access_key, "bb");
+    assert_string_equal(options.session_token, "T");
+    assert_string_equal(options.default_region, "eu-north-1");
+    options_wipe_secrets(&options);
+    setenv("AWS_PROFILE", "back", 1);
+    assert_int_equal(parse(), -1);
+    assert_non_null(strstr(error, "AWS_PROFILE: there is no profile 'back'"));
+}
+
+static void the_environment_wins_over_profiles(void **state)
+{
+    (void)state;
+    setenv("AWS_ACCESS_KEY_ID", "key", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "planted-secret", 1);
+    setenv("AWS_PROFILE", "backup", 1);
+    assert_int_equal(parse(), 0);
+    assert_string_equal(options.access_key_id, "key");
+    assert_null(options.session_token);
+    options_wipe_secrets(&options);
+}
+
+static void files_that_are_named_must_be_there(void **state)
+{
+    (void)state;
+    setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/keys", 1);
+    assert_int_equal(parse(), -1);
+    assert_non_null(strstr(error, "AWS_SHARED_CREDENTIALS_FILE: cannot read '/nonexistent/keys'"));
+    setenv("AWS_SHARED_CREDENTIALS_FILE",
+           home_file("other", "[default]\naws_access_key_id=C\naws_secret_access_key=c\n"), 1);
+    assert_int_equal(parse(), 0);
+    assert_string_equal(options.access_key_id, "C");
+    options_wipe_secrets(&options);
+}
+
+static void credentials_from_elsewhere_are_said_to_be(void **state)
+{
+    (void)state;
+    home_file("config", "[profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = default\n");
+    setenv("AWS_PROFILE", "role", 1);
+    assert_int_equal(parse(), -1);
+    assert_non_null(strstr(error, "profile 'role' gets its credentials by role_arn"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +282,11 @@ int main(void)
         cmocka_unit_test_setup(secrets_leave_the_environment, set_required),
         cmocka_unit_test_setup(secrets_leave_the_environment_after_an_error_too, set_required),
         cmocka_unit_test_setup(a_secret_may_come_from_a_file, set_required),
+        cmocka_unit_test_setup(credentials_come_from_the_default_profile, set_profile),
+        cmocka_unit_test_setup(a_profile_is_named, set_profile),
+        cmocka_unit_test_setup(the_environment_wins_over_profiles, set_profile),
+        cmocka_unit_test_setup(files_that_are_named_must_be_there, set_profile),
+        cmocka_unit_test_setup(credentials_from_elsewhere_are_said_to_be, set_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 # One line a unit test: UNIT_NAME = the sources it is linked with (beside tests/unit/NAME.c) and, where needed,
 # LIBS_NAME = its libraries. `make check-unit` builds and runs them all with cmocka.
 UNIT_test_messages = common/messages.c common/ipc.c common/io.c
-UNIT_test_options = supervisor/options.c common/io.c
+UNIT_test_options = supervisor/options.c supervisor/profile.c common/io.c
 UNIT_test_plan = supervisor/plan.c supervisor/backup_name.c
 UNIT_test_choice = supervisor/choice.c supervisor/backup_name.c
 UNIT_test_credentials = workers/docker_agent/credentials.c workers/docker_agent/answer_rows.c
