@@ -38,7 +38,7 @@ COUNTED_HEAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap
 # libarchive's tar objects alone: its shared library draws in libxml2 and ICU.
 $(BUILD)/bin/restore-unpacker $(BUILD)/policy/probe-unpacker: $(call objects,workers/unpacker)
 	@mkdir -p $(@D)
-	$(LINK) $(PROBE) $(COUNTED_HEAP) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -Wl,-Bdynamic -lcrypto -lseccomp
+	$(LINK) $(PROBE) $(COUNTED_HEAP) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -lz -llzma -Wl,-Bdynamic -lcrypto -lseccomp
 
 $(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent: $(call objects,workers/docker_agent)
 	@mkdir -p $(@D)

@@ -6,8 +6,30 @@
 #include <string.h>
 
 #define PREFIX "backup_"
-#define SUFFIX ".tar.zst"
 #define STAMP_SIZE 15
+
+struct ending {
+    const char *text;
+    unsigned value;
+};
+
+static const struct ending encryptions[] = {
+    {".age", ENCRYPTION_AGE}, {".gpg", ENCRYPTION_GPG}, {NULL, ENCRYPTION_NONE}};
+static const struct ending formats[] = {
+    {".tar.zst", FORMAT_ZSTD}, {".tar.gz", FORMAT_GZIP}, {".tar.xz", FORMAT_XZ}, {".tar", FORMAT_TAR}, {NULL, 0}};
+
+/* Which of the endings name[0..*end) has; *end moves before it. NULL's is the answer where it has none of them. */
+static const struct ending *take_ending(const char *name, size_t *end, const struct ending *endings)
+{
+    for (; endings->text != NULL; endings++) {
+        size_t size = strlen(endings->text);
+        if (*end > size && memcmp(name + *end - size, endings->text, size) == 0) {
+            *end -= size;
+            break;
+        }
+    }
+    return endings;
+}
 
 static bool is_stamp(const char *at)
 {
@@ -46,14 +68,14 @@ static bool is_identifier(const char *at, size_t size)
 
 bool backup_name_parse(const char *name, struct backup_name *parsed)
 {
-    size_t length = strlen(name);
     size_t prefix = strlen(PREFIX);
-    size_t suffix = strlen(SUFFIX);
-    if (length <= prefix + suffix || strncmp(name, PREFIX, prefix) != 0 ||
-        strcmp(name + length - suffix, SUFFIX) != 0) {
+    size_t end = strlen(name);
+    parsed->encryption = (enum encryption)take_ending(name, &end, encryptions)->value;
+    const struct ending *format = take_ending(name, &end, formats);
+    if (format->text == NULL || end <= prefix || strncmp(name, PREFIX, prefix) != 0) {
         return false;
     }
-    size_t end = length - suffix;
+    parsed->format = (enum archive_format)format->value;
     size_t identifier = last_part(name, end);
     if (!is_identifier(name + end - identifier, identifier)) {
         return false;

@@ -1,14 +1,23 @@
-/* Names of backups: backup_{PROJECT}_{YYYYMMDD-HHMMSS}_{UUID}.tar.zst (archive-format.md, 'Object names'). */
+/*
+ * Names of backups: backup_{PROJECT}_{YYYYMMDD-HHMMSS}_{UUID}.tar.zst (archive-format.md, 'Object names'); other
+ * endings say how else the tar is compressed, and how it is encrypted.
+ */
 #ifndef BACKUP_NAME_H
 #define BACKUP_NAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "messages.h"
+
+enum encryption { ENCRYPTION_NONE, ENCRYPTION_AGE, ENCRYPTION_GPG };
+
 struct backup_name {
     const char *project; /* points into the name */
     size_t project_size;
     char stamp[16]; /* YYYYMMDD-HHMMSS, of the backup host's local time */
+    enum archive_format format;
+    enum encryption encryption;
 };
 
 /* Parse from the right-hand end, since a project may contain '_'. False: not a backup's name. */

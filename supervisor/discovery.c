@@ -55,6 +55,8 @@ static int keep_backup(struct run *run, struct backup_list *list, const struct m
                               .version_id = copy_text(object->version_id)};
     backup->name = strdup(name);
     memcpy(backup->stamp, parsed.stamp, sizeof backup->stamp);
+    backup->format = parsed.format;
+    backup->encryption = parsed.encryption;
     return 0;
 }
 
@@ -160,8 +162,11 @@ static int find_named(struct run *run, const struct backup_list *list, struct ba
     const char *slash = strrchr(wanted, '/');
     const char *name = slash == NULL ? wanted : slash + 1;
     if (!backup_name_parse(name, &parsed)) {
-        return run_fail(run, EXIT_USAGE,
-                        "BACKUP_FILE: '%s' is not a backup's name (backup_PROJECT_YYYYMMDD-HHMMSS_ID.tar.zst)", wanted);
+        return run_fail(
+            run, EXIT_USAGE,
+            "BACKUP_FILE: '%s' is not a backup's name (backup_PROJECT_YYYYMMDD-HHMMSS_ID.tar.zst, or .tar.gz, "
+            ".tar.xz, .tar)",
+            wanted);
     }
     if (!backup_name_is_of(name, run->options.project_name, &parsed)) {
         return run_fail(run, EXIT_USAGE, "BACKUP_FILE: '%s' is a backup of project '%.*s', not of '%s'", name,
@@ -175,6 +180,22 @@ static int find_named(struct run *run, const struct backup_list *list, struct ba
     }
     return run_fail(run, EXIT_NO_BACKUP, "Backup '%s' not found in S3 bucket. RESTORE_MODE=list shows what is there",
                     name);
+}
+
+/* What is listed but cannot be restored. */
+static int check_encryption(struct run *run)
+{
+    const char *name = run->backup.name;
+    if (run->backup.encryption == ENCRYPTION_GPG) {
+        return run_fail(run, EXIT_USAGE,
+                        "Backup '%s' is encrypted with GnuPG, which is not decrypted here. Decrypt it (gpg --decrypt) "
+                        "and store the result beside it without .gpg, then restore that with BACKUP_FILE",
+                        name);
+    }
+    if (run->backup.encryption == ENCRYPTION_AGE) {
+        return run_fail(run, EXIT_USAGE, "Backup '%s' is encrypted with age, which is not decrypted here", name);
+    }
+    return 0;
 }
 
 static int look_at_object(struct run *run)
@@ -228,7 +249,7 @@ int phase_discovery(struct run *run)
         warn_about_order(&list);
         run->backup = list.items[0];
     }
-    if (look_at_object(run) != 0) {
+    if (check_encryption(run) != 0 || look_at_object(run) != 0) {
         return -1;
     }
     say("Selected backup: %s (%s)", run->backup.name, human_bytes(run->backup.size));

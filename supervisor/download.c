@@ -94,8 +94,8 @@ static int begin_pass(struct run *run, struct pass *pass)
     pass->staged = pass->nothing_to_stage;
     const char *sha256 = pass->deferred ? pass->sha256 : run->options.backup_sha256;
     const struct backup *backup = &run->backup;
-    if (TELL(run, PROCESS_UNPACKER, unpack, .size = backup->size, .sha256 = text_of(sha256 == NULL ? "" : sha256)) !=
-        0) {
+    if (TELL(run, PROCESS_UNPACKER, unpack, .size = backup->size, .sha256 = text_of(sha256 == NULL ? "" : sha256),
+             .format = backup->format) != 0) {
         return -1;
     }
     return TELL(run, PROCESS_FETCHER, get, .key = text_of(backup->key), .size = backup->size,

@@ -37,7 +37,9 @@ struct failure {
 struct backup {
     char *key;
     char *name;
-    char stamp[16]; /* YYYYMMDD-HHMMSS */
+    char stamp[16];      /* YYYYMMDD-HHMMSS */
+    unsigned format;     /* enum archive_format */
+    unsigned encryption; /* enum encryption */
     uint64_t size;
     uint64_t modified;
     char *etag;

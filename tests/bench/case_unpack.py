@@ -22,7 +22,7 @@ class Unpacker(unpacker_driver.Unpacker):
             self.want(*want)
         drain.in_background(drain.to_nothing, self.bulk.fileno())
         drain.in_background(self._feed, path, False)
-        self.down.write(unpacker_driver.encode("unpack", size=path.stat().st_size, sha256=""))
+        self.down.write(unpacker_driver.encode("unpack", size=path.stat().st_size, sha256="", format=unpacker_driver.ZSTD))
         for name, values in self.frames:
             if name == "unpacked":
                 return values

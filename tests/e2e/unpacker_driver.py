@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("UNPACKER", os.path.join(ROOT, "build/bin/restore-unpacker"))
 VOLUME, POSTGRES, MARIADB = 1, 2, 3
+ZSTD, GZIP, XZ, TAR = range(4)
 UNLIMITED = 2**64 - 1
 INTEGRITY = 5
 
@@ -143,7 +144,7 @@ class Unpacker:
                 assert values["stream"] not in result.ended
                 result.streams.setdefault(values["stream"], bytearray()).extend(values["bytes"])
 
-    def run(self, archive, wants=(), sha256="", size=None, close=False, deadline=60):
+    def run(self, archive, wants=(), sha256="", size=None, close=False, deadline=60, archive_format=ZSTD):
         """One pass. close: end of file behind the archive's bytes, as when a download breaks off. Behind the deadline
         the process is killed, and the result is neither `unpacked` nor `failed`."""
         result = Result()
@@ -153,7 +154,8 @@ class Unpacker:
         watch.start()
         for want in wants:
             self.want(*want)
-        self.down.write(encode("unpack", size=len(archive) if size is None else size, sha256=sha256))
+        self.down.write(encode("unpack", size=len(archive) if size is None else size, sha256=sha256,
+                               format=archive_format))
         feeder = threading.Thread(target=self._feed, args=(archive, close), daemon=True)
         collector = threading.Thread(target=self._collect, args=(result,), daemon=True)
         feeder.start()
@@ -196,6 +198,6 @@ class Unpacker:
             file.close()
 
 
-def unpack(archive, wants=(), sha256="", size=None, close=False, **limits):
+def unpack(archive, wants=(), sha256="", size=None, close=False, archive_format=ZSTD, **limits):
     with Unpacker(**limits) as unpacker:
-        return unpacker.run(archive, wants, sha256, size, close)
+        return unpacker.run(archive, wants, sha256, size, close, archive_format=archive_format)

@@ -14,7 +14,7 @@ packages_of() {
 		# libacl1-dev and libattr1-dev: libarchive is linked statically
 		# into the stager.
 		echo gcc libc6-dev make pkg-config binutils \
-			libcurl4-openssl-dev libzstd-dev libarchive-dev \
+			libcurl4-openssl-dev libzstd-dev zlib1g-dev liblzma-dev libarchive-dev \
 			libseccomp-dev libcjson-dev libexpat1-dev libssl-dev \
 			libacl1-dev libattr1-dev ca-certificates
 		;;

@@ -9,23 +9,36 @@ Control = collections.namedtuple("Control", "name file text replacement test")
 UNPACKER = "e2e:test_unpacker.py::"
 HOSTILE = UNPACKER + "test_hostile_archive_is_refused_by_name"
 PACKED = UNPACKER + "test_what_is_no_sound_zstd_is_named"
+FORMATS = "e2e:test_formats.py::"
 FETCHER = "e2e:test_fetcher.py::"
 STAGER = "e2e:test_stager.py::"
 AGENT = "e2e:test_docker_agent.py::"
 
 READING = [
-    Control("end of the download before its announced length", "workers/unpacker/zstd_reader.c",
+    Control("end of the download before its announced length", "workers/unpacker/source.c",
             "    if (got == 0) {\n        return fail_integrity(",
-            "    if (got == 0) {\n        reader->size = reader->bytes_in;\n        return 0;\n    }\n"
+            "    if (got == 0) {\n        source->size = source->bytes;\n        return 0;\n    }\n"
             "    if (got < 0) {\n        return fail_integrity(", UNPACKER + "test_wrong_sha256_and_wrong_size_are_refused"),
     Control("frame that is cut at the archive's end", "workers/unpacker/zstd_reader.c",
-            "return reader->in_frame && all_read && !moved ? truncated(reader, failure) : 1;",
-            "reader->in_frame = reader->in_frame && (!all_read || moved);\n"
+            "return reader->in_frame && input->ended && input_left(input) == 0 && !moved ? truncated(reader, failure) : 1;",
+            "reader->in_frame = reader->in_frame && (!input->ended || moved);\n"
             "    return *size == SIZE_MAX ? truncated(reader, failure) : 1;",
             "unit:test_zstd_reader:refuses_a_cut_second_frame"),
     Control("bytes behind the last frame", "workers/unpacker/zstd_reader.c",
-            "        return refuse_magic(reader, have, failure);",
-            "        return reader->frames != 0 ? 0 : refuse_magic(reader, have, failure);", PACKED + "[surplus]"),
+            "        return refuse_magic(input, failure);",
+            "        return reader->frames != 0 ? 0 : refuse_magic(input, failure);", PACKED + "[surplus]"),
+    Control("gzip member that is cut at the archive's end", "workers/unpacker/gzip_reader.c",
+            "    if (!moved && input->ended) {", "    if (!moved && input->ended) {\n        reader->in_member = false;\n    }\n"
+            "    if (*size == SIZE_MAX) {", FORMATS + "test_nothing_cut_passes[gzip]"),
+    Control("bytes behind the last gzip member", "workers/unpacker/gzip_reader.c",
+            "    if (have < 2 || bytes[0]", "    if (reader->members != 0) {\n        return 0;\n    }\n    if (have < 2 || bytes[0]",
+            FORMATS + "test_what_is_no_sound_archive_of_its_kind_is_named[gzip-surplus]"),
+    Control("xz stream that is cut at the archive's end", "workers/unpacker/xz_reader.c",
+            "bool waits = result == LZMA_BUF_ERROR && !input->ended;",
+            "bool waits = result == LZMA_BUF_ERROR;\n    reader->ended = reader->ended || (waits && input->ended);",
+            FORMATS + "test_nothing_cut_passes[xz]"),
+    Control("xz without checks", "workers/unpacker/xz_reader.c", "LZMA_CONCATENATED | LZMA_TELL_NO_CHECK |",
+            "LZMA_CONCATENATED |", FORMATS + "test_what_is_no_sound_archive_of_its_kind_is_named[xz-no-check]"),
     Control("largest window", "workers/unpacker/zstd_reader.c", "header->windowSize > reader->window_max",
             "header->windowSize > UINT64_MAX - 1", "unit:test_zstd_reader:refuses_larger_windows_than_allowed"),
     Control("BACKUP_SHA256", "workers/unpacker/unpack.c", "strcasecmp(unpack->sha256.data, digest) != 0",

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,11 +25,41 @@ static void names_are_parsed_from_the_right(void **state)
         backup_name_is_of("backup_a_20230101-000000_x_20231105-120000_abc.tar.zst", "a_20230101-000000_x", &name));
 }
 
+static void endings_say_how_it_is_packed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ending;
+        enum archive_format format;
+        enum encryption encryption;
+    } endings[] = {
+        {".tar.zst", FORMAT_ZSTD, ENCRYPTION_NONE},    {".tar.gz", FORMAT_GZIP, ENCRYPTION_NONE},
+        {".tar.xz", FORMAT_XZ, ENCRYPTION_NONE},       {".tar", FORMAT_TAR, ENCRYPTION_NONE},
+        {".tar.zst.age", FORMAT_ZSTD, ENCRYPTION_AGE}, {".tar.gz.age", FORMAT_GZIP, ENCRYPTION_AGE},
+        {".tar.xz.age", FORMAT_XZ, ENCRYPTION_AGE},    {".tar.age", FORMAT_TAR, ENCRYPTION_AGE},
+        {".tar.zst.gpg", FORMAT_ZSTD, ENCRYPTION_GPG}, {".tar.gpg", FORMAT_TAR, ENCRYPTION_GPG},
+    };
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        char text[200];
+        struct backup_name name;
+        snprintf(text, sizeof text, "backup_app_20231105-120000_" ID "%s", endings[i].ending);
+        assert_true(backup_name_is_of(text, "app", &name));
+        assert_int_equal(name.format, endings[i].format);
+        assert_int_equal(name.encryption, endings[i].encryption);
+        assert_string_equal(name.stamp, "20231105-120000");
+    }
+}
+
 static void what_does_not_parse_is_no_backup(void **state)
 {
     (void)state;
     static const char *const others[] = {
-        "backup_app_20231105-120000_abc.tar.gz",
+        "backup_app_20231105-120000_abc.tar.bz2",
+        "backup_app_20231105-120000_abc.gz",
+        "backup_app_20231105-120000_abc.tar.zst.minisig",
+        "backup_app_20231105-120000_abc.tar.zst.age.age",
+        "backup_app_20231105-120000_abc.tar.age.zst",
+        "backup_app_20231105-120000_.tar",
         "backup_app_20231105-120000_.tar.zst",
         "backup_app_20231105_abc.tar.zst",
         "backup_app_20231305-120000_abc.tar.zst",
@@ -41,7 +72,6 @@ static void what_does_not_parse_is_no_backup(void **state)
         ".tar.zst",
         "backup_.tar.zst",
         "backup_app_2023110x-120000_abc.tar.zst",
-        "backup_app_20231105-120000_abc.tar.zst.age",
         "",
     };
     struct backup_name name;
@@ -125,11 +155,9 @@ static void streams_and_roots_are_found_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_are_parsed_from_the_right),
-        cmocka_unit_test(what_does_not_parse_is_no_backup),
-        cmocka_unit_test(conditions_are_read_from_the_label),
-        cmocka_unit_test(waves_follow_dependencies),
-        cmocka_unit_test(cycles_end),
+        cmocka_unit_test(names_are_parsed_from_the_right),   cmocka_unit_test(endings_say_how_it_is_packed),
+        cmocka_unit_test(what_does_not_parse_is_no_backup),  cmocka_unit_test(conditions_are_read_from_the_label),
+        cmocka_unit_test(waves_follow_dependencies),         cmocka_unit_test(cycles_end),
         cmocka_unit_test(streams_and_roots_are_found_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* The zstd reader: exactly the bytes announced, every frame to its end, and the truth about how it ended. */
+/* The reader of zstd archives: exactly the bytes announced, every frame to its end, and the truth about how it ended.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,11 +12,11 @@
 #include <zstd.h>
 
 #include "exit_codes.h"
-#include "workers/unpacker/zstd_reader.h"
+#include "workers/unpacker/reader.h"
 
 #define TEXT_SIZE 300000
 
-static struct zstd_reader *reader;
+static struct reader *reader;
 static struct failure failure;
 static uint8_t text[TEXT_SIZE];
 static uint8_t archive[2 * TEXT_SIZE];
@@ -26,14 +27,14 @@ static int set_up(void **state)
     for (size_t i = 0; i < TEXT_SIZE; i++) {
         text[i] = (uint8_t)(i * i >> 7);
     }
-    reader = zstd_reader_new(27);
+    reader = reader_new(27);
     return reader == NULL ? -1 : 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    zstd_reader_free(reader);
+    reader_free(reader);
     return 0;
 }
 
@@ -63,12 +64,13 @@ static ssize_t read_archive(size_t have, size_t announced)
     assert_int_equal(write(fd, archive, have), have);
     lseek(fd, 0, SEEK_SET);
     failure = (struct failure){0};
-    zstd_reader_start(reader, fd, announced);
+    const struct msg_unpack unpack = {.size = announced, .format = FORMAT_ZSTD};
+    assert_int_equal(reader_start(reader, fd, &unpack, &failure), 0);
     const void *data = NULL;
     size_t size = 0;
     size_t sum = 0;
     int result = 0;
-    while ((result = zstd_reader_next(reader, &data, &size, &failure)) > 0) {
+    while ((result = reader_next(reader, &data, &size, &failure)) > 0) {
         assert_memory_equal(data, text + sum, size);
         sum += size;
     }
@@ -81,9 +83,9 @@ static void reads_one_frame(void **state)
     (void)state;
     size_t size = add_frame(0, 0, TEXT_SIZE, 1);
     assert_int_equal(read_archive(size, size), TEXT_SIZE);
-    assert_int_equal(zstd_reader_frames(reader), 1);
-    assert_int_equal(zstd_reader_bytes_in(reader), size);
-    assert_int_equal(zstd_reader_bytes_out(reader), TEXT_SIZE);
+    assert_int_equal(reader_frames(reader), 1);
+    assert_int_equal(reader_bytes_in(reader), size);
+    assert_int_equal(reader_bytes_out(reader), TEXT_SIZE);
 }
 
 static void reads_several_and_skippable_frames(void **state)
@@ -96,7 +98,7 @@ static void reads_several_and_skippable_frames(void **state)
     size = add_frame(size, 1, TEXT_SIZE, 1);
     size = add_skippable(size, 3);
     assert_int_equal(read_archive(size, size), TEXT_SIZE);
-    assert_int_equal(zstd_reader_frames(reader), 3);
+    assert_int_equal(reader_frames(reader), 3);
 }
 
 static void reads_no_more_than_announced(void **state)
@@ -163,7 +165,7 @@ static void computes_the_archives_sha256(void **state)
     memcpy(archive, "\x28\xb5\x2f\xfd\x24\x00\x01\x00\x00\x99\xe9\xd8\x51", 13);
     char hex[SHA256_HEX_SIZE];
     assert_int_equal(read_archive(13, 13), 0);
-    assert_int_equal(zstd_reader_digest(reader, hex), 0);
+    assert_int_equal(reader_digest(reader, hex), 0);
     assert_string_equal(hex, "f96deff1816083fdff8bc3e46c3fe6ca46a6bb49f4d5a00627616c13237a512c");
 }
 

@@ -10,11 +10,11 @@
 
 #include "bulk.h"
 #include "exit_codes.h"
+#include "reader.h"
 #include "sections.h"
 #include "sql_lexer.h"
 #include "tar_writer.h"
 #include "untar.h"
-#include "zstd_reader.h"
 
 #define PROGRESS_BYTES (4 * 1024 * 1024) /* of the archive, between two `unpacking`: there is no clock here */
 
@@ -23,7 +23,7 @@ struct unpacker {
     int data_in;
     uint64_t max_bytes;
     uint64_t told; /* bytes of the archive when `unpacking` was sent last */
-    struct zstd_reader *reader;
+    struct reader *reader;
     struct tar_writer *writer;
     struct entry_policy policy;
     struct sections sections;
@@ -69,7 +69,7 @@ struct unpacker *unpacker_new(struct channel *channel, const struct unpack_limit
     unpacker->policy.max_bytes = limits->max_bytes;
     unpacker->policy.restore_devices = limits->restore_devices;
     unpacker->policy.names = name_set_new(limits->max_entries);
-    unpacker->reader = zstd_reader_new(limits->window_log_max);
+    unpacker->reader = reader_new(limits->window_log_max);
     unpacker->writer = tar_writer_new((struct tar_sink){put_bulk, unpacker});
     bulk_init(&unpacker->bulk, data_out);
     if (unpacker->policy.names == NULL || unpacker->reader == NULL || unpacker->writer == NULL) {
@@ -85,7 +85,7 @@ void unpacker_free(struct unpacker *unpacker)
         return;
     }
     tar_writer_free(unpacker->writer);
-    zstd_reader_free(unpacker->reader);
+    reader_free(unpacker->reader);
     name_set_free(unpacker->policy.names);
     free(unpacker);
 }
@@ -98,8 +98,8 @@ int unpacker_want(struct unpacker *unpacker, const struct msg_want *want)
 static int tell_progress(void *context, struct failure *failure)
 {
     struct unpacker *unpacker = context;
-    uint64_t bytes_in = zstd_reader_bytes_in(unpacker->reader);
-    uint64_t bytes_out = zstd_reader_bytes_out(unpacker->reader);
+    uint64_t bytes_in = reader_bytes_in(unpacker->reader);
+    uint64_t bytes_out = reader_bytes_out(unpacker->reader);
     if (bytes_out > unpacker->max_bytes) {
         return fail_integrity(failure, "it unpacks to more than the %llu bytes allowed",
                               (unsigned long long)unpacker->max_bytes);
@@ -329,7 +329,7 @@ static int unpack_all(struct unpacker *unpacker)
 
 static int check_digest(struct unpacker *unpacker, const struct msg_unpack *unpack, char digest[SHA256_HEX_SIZE])
 {
-    if (zstd_reader_digest(unpacker->reader, digest) != 0) {
+    if (reader_digest(unpacker->reader, digest) != 0) {
         return fail_with(unpacker->failure, EXIT_INTERNAL, "libcrypto cannot compute SHA-256");
     }
     if (unpack->sha256.size != 0 && strcasecmp(unpack->sha256.data, digest) != 0) {
@@ -367,7 +367,7 @@ static int tell_totals(struct unpacker *unpacker, const char *digest)
         }
     }
     return TELL(unpacker->failure, unpacker->channel, unpacked, .sha256 = text_of(digest),
-                .frames = zstd_reader_frames(unpacker->reader), .bytes_out = zstd_reader_bytes_out(unpacker->reader),
+                .frames = reader_frames(unpacker->reader), .bytes_out = reader_bytes_out(unpacker->reader),
                 .entries = unpacker->policy.entries);
 }
 
@@ -377,12 +377,13 @@ int unpacker_run(struct unpacker *unpacker, const struct msg_unpack *unpack, str
     char expected[SHA256_HEX_SIZE]; /* the message lies in the channel's buffer */
     char digest[SHA256_HEX_SIZE];
     memcpy(expected, unpack->sha256.data, unpack->sha256.size + 1);
-    const struct msg_unpack kept = {unpack->size, {expected, unpack->sha256.size}};
+    struct msg_unpack kept = *unpack;
+    kept.sha256.data = expected;
     unpacker->failure = failure;
     unpacker->told = 0;
     entry_policy_start(&unpacker->policy);
-    zstd_reader_start(unpacker->reader, unpacker->data_in, unpack->size);
-    if (unpack_all(unpacker) != 0 || check_digest(unpacker, &kept, digest) != 0 || end_streams(unpacker) != 0 ||
+    if (reader_start(unpacker->reader, unpacker->data_in, &kept, failure) != 0 || unpack_all(unpacker) != 0 ||
+        check_digest(unpacker, &kept, digest) != 0 || end_streams(unpacker) != 0 ||
         tell_totals(unpacker, digest) != 0) {
         return -1;
     }

@@ -20,7 +20,7 @@
 struct untar {
     struct archive *archive;
     struct archive_entry *entry;
-    struct zstd_reader *reader;
+    struct reader *reader;
     struct untar_watch watch;
     struct failure *failure;
     const uint8_t *block; /* decompressed bytes that libarchive has, and where they begin in the tar */
@@ -35,7 +35,7 @@ static la_ssize_t supply(struct archive *archive, void *context, const void **da
     struct untar *untar = context;
     untar->block_offset += untar->block_size;
     untar->block_size = 0;
-    int result = zstd_reader_next(untar->reader, data, &untar->block_size, untar->failure);
+    int result = reader_next(untar->reader, data, &untar->block_size, untar->failure);
     if (result < 0 || untar->watch.block(untar->watch.context, untar->failure) != 0) {
         archive_set_error(archive, EIO, "%s", untar->failure->text);
         return -1;
@@ -66,7 +66,7 @@ static int fail_here(struct untar *untar)
                           (long long)archive_filter_bytes(untar->archive, 0), error_of(untar->archive));
 }
 
-struct untar *untar_new(struct zstd_reader *reader, struct untar_watch watch, struct failure *failure)
+struct untar *untar_new(struct reader *reader, struct untar_watch watch, struct failure *failure)
 {
     struct untar *untar = calloc(1, sizeof *untar);
     if (untar == NULL) {
@@ -84,7 +84,7 @@ struct untar *untar_new(struct zstd_reader *reader, struct untar_watch watch, st
         return NULL;
     }
     if (archive_read_open(untar->archive, untar, NULL, supply, NULL) != ARCHIVE_OK) {
-        fail_integrity(failure, "what is compressed in it is no tar: %s", error_of(untar->archive));
+        fail_integrity(failure, "what is in it is no tar: %s", error_of(untar->archive));
         untar_free(untar);
         return NULL;
     }
@@ -176,7 +176,7 @@ int untar_finish(struct untar *untar)
     uint64_t end = (uint64_t)archive_read_header_position(untar->archive);
     uint64_t consumed = (uint64_t)archive_filter_bytes(untar->archive, 0);
     if (consumed - end < 2 * BLOCK) {
-        return consumed == zstd_reader_bytes_out(untar->reader)
+        return consumed == reader_bytes_out(untar->reader)
                    ? fail_integrity(untar->failure, "the tar does not end in two zero blocks; it is truncated")
                    : surplus(untar);
     }
@@ -191,13 +191,13 @@ int untar_finish(struct untar *untar)
             return surplus(untar);
         }
         const void *next = NULL;
-        more = zstd_reader_next(untar->reader, &next, &size, untar->failure);
+        more = reader_next(untar->reader, &next, &size, untar->failure);
         if (more < 0 || untar->watch.block(untar->watch.context, untar->failure) != 0) {
             return -1;
         }
         rest = next;
     }
-    return zstd_reader_bytes_out(untar->reader) % BLOCK == 0
+    return reader_bytes_out(untar->reader) % BLOCK == 0
                ? 0
                : fail_integrity(untar->failure, "the tar's length is no multiple of 512 bytes");
 }

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "failure.h"
-#include "zstd_reader.h"
+#include "reader.h"
 
 struct archive_entry;
 struct untar;
@@ -21,7 +21,7 @@ struct untar_watch {
 };
 
 /* NULL with the failure. The reader must have been started; failures of all functions go to `failure`. */
-struct untar *untar_new(struct zstd_reader *reader, struct untar_watch watch, struct failure *failure);
+struct untar *untar_new(struct reader *reader, struct untar_watch watch, struct failure *failure);
 void untar_free(struct untar *untar);
 
 /* 1 with *entry (the untar's own, valid until the next call), 0 at the end of the tar, or -1. */

@@ -1,7 +1,6 @@
 /*
- * The archive as it comes in: read from a descriptor, hashed, decompressed. It reads exactly the bytes announced, takes
- * several frames and skippable frames anywhere, and tells the end of the archive only where every frame was complete
- * with its checksum. All memory, the largest window included, is set up before the lock-down.
+ * zstd: takes several frames and skippable frames anywhere, and tells the end of the archive only where every frame was
+ * complete with its checksum. All memory, the largest window included, is set up before the lock-down.
  */
 #ifndef ZSTD_READER_H
 #define ZSTD_READER_H
@@ -10,8 +9,7 @@
 #include <stdint.h>
 
 #include "failure.h"
-
-#define SHA256_HEX_SIZE 65
+#include "input.h"
 
 struct zstd_reader;
 
@@ -19,8 +17,8 @@ struct zstd_reader;
 struct zstd_reader *zstd_reader_new(unsigned window_log_max);
 void zstd_reader_free(struct zstd_reader *reader);
 
-/* Begin with an archive of `size` bytes at `fd`; no end of file is needed behind it. */
-void zstd_reader_start(struct zstd_reader *reader, int fd, uint64_t size);
+/* Begin with an input that was just started. */
+void zstd_reader_start(struct zstd_reader *reader, struct input *input);
 
 /*
  * The next decompressed bytes. Returns 1 with *data and *size (valid until the next call), 0 at the end of a sound
@@ -28,12 +26,7 @@ void zstd_reader_start(struct zstd_reader *reader, int fd, uint64_t size);
  */
 int zstd_reader_next(struct zstd_reader *reader, const void **data, size_t *size, struct failure *failure);
 
-/* Of the archive so far: compressed bytes read, bytes decompressed, frames with data begun. */
-uint64_t zstd_reader_bytes_in(const struct zstd_reader *reader);
-uint64_t zstd_reader_bytes_out(const struct zstd_reader *reader);
+/* Frames with data begun so far. */
 uint64_t zstd_reader_frames(const struct zstd_reader *reader);
-
-/* SHA-256 of the archive in lower-case hex, once the end was told. Returns 0, or -1 where the library fails. */
-int zstd_reader_digest(struct zstd_reader *reader, char hex[SHA256_HEX_SIZE]);
 
 #endif
