@@ -29,6 +29,8 @@ enum archive_format { FORMAT_ZSTD, FORMAT_GZIP, FORMAT_XZ, FORMAT_TAR }; /* of w
 enum s3_addressing { ADDRESSING_AUTO, ADDRESSING_PATH, ADDRESSING_VIRTUAL };
 enum ownership { OWNERSHIP_AUTO, OWNERSHIP_ARCHIVE, OWNERSHIP_EXISTING };
 enum container_action { ACTION_STOP, ACTION_START, ACTION_PAUSE, ACTION_UNPAUSE, ACTION_SET_RESTART };
+/* FOLLOW: events are read and dropped, containers are still to be stopped. REPORT: what starts is told. */
+enum watch_mode { WATCH_OFF, WATCH_FOLLOW, WATCH_REPORT };
 /* Of a run's journal, in order. STAGED covers all before the first rename; CONCLUDED is the point of no return. */
 enum journal_phase { JOURNAL_NONE, JOURNAL_STAGED, JOURNAL_SWAPPING, JOURNAL_SWAPPED, JOURNAL_CONCLUDED };
 

@@ -13,6 +13,7 @@
 
 #include "output.h"
 #include "spawn.h"
+#include "stack.h"
 
 int monitor_init(struct run *run)
 {
@@ -165,7 +166,7 @@ int monitor_decode(struct run *run, enum process from, const struct frame *frame
     return refusal == NULL ? 0 : monitor_violation(run, from, refusal);
 }
 
-/* 1: the frame was a failure or a warning and is dealt with (failure: -1); 0: it is for the phase. */
+/* 1: the frame may come at any time and is dealt with (failure: -1); 0: it is for the phase. */
 static int handle_common(struct run *run, enum process from, const struct frame *frame)
 {
     if (frame->type == MESSAGE_failed || frame->type == MESSAGE_stager_failed) {
@@ -182,6 +183,9 @@ static int handle_common(struct run *run, enum process from, const struct frame 
         }
         say_warning("%s", warning.message.data);
         return 1;
+    }
+    if (frame->type == MESSAGE_user_started) {
+        return take_started(run, from, frame) != 0 ? -1 : 1;
     }
     return 0;
 }

@@ -14,6 +14,7 @@
 
 #define LEFTOVERS_MAX 64
 #define NOTE_MAX (4 * 1024 * 1024)
+#define STOP_TRIES 5
 
 struct leftover {
     char run[RUN_ID_SIZE + 64];
@@ -135,38 +136,55 @@ static bool runs_now(const struct container *container)
            strcmp(container->state, "paused") == 0;
 }
 
-static void note_as_stopped(struct run *run, const bool *stopped)
+/* Others may have started or stopped some since they were listed. */
+static int renew_states(struct run *run)
 {
     for (unsigned i = 0; i < run->plan.container_count; i++) {
-        char *state = stopped[i] ? strdup("exited") : NULL;
-        if (state != NULL) {
-            free(run->plan.containers[i].state);
-            run->plan.containers[i].state = state;
+        struct msg_container_state state;
+        struct container *container = &run->plan.containers[i];
+        if (inspect_container(run, container, &state) != 0) {
+            return -1;
         }
+        char *name = copy_text(state.state);
+        if (name == NULL) {
+            return run_fail(run, EXIT_INTERNAL, "Out of memory");
+        }
+        free(container->state);
+        container->state = name;
     }
+    return 0;
 }
 
-/* Before volumes are swapped back: nothing of the stack may run on them. */
-static int still_the_stack(struct run *run)
+static int stop_what_runs(struct run *run)
 {
     cleanup_free bool *chosen = calloc(run->plan.container_count + 1, sizeof *chosen);
-    if (chosen == NULL) {
+    cleanup_free bool *paused = calloc(run->plan.container_count + 1, sizeof *paused);
+    if (chosen == NULL || paused == NULL) {
         return run_fail(run, EXIT_INTERNAL, "Out of memory");
+    }
+    if (renew_states(run) != 0) {
+        return -1;
     }
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
         chosen[i] = runs_now(container) && !container->self && !container->oneoff;
+        paused[i] = chosen[i] && strcmp(container->state, "paused") == 0;
     }
     static const struct action unpause = {ACTION_UNPAUSE, false, "unpause"};
-    cleanup_free bool *paused = calloc(run->plan.container_count + 1, sizeof *paused);
-    for (unsigned i = 0; paused != NULL && i < run->plan.container_count; i++) {
-        paused[i] = chosen[i] && strcmp(run->plan.containers[i].state, "paused") == 0;
+    return act_on(run, &unpause, paused) != 0 ? -1 : stop_containers(run, chosen);
+}
+
+/* Nothing of the stack may run on volumes that are swapped back. Someone who starts it again and again is met by
+ * stopping it again. */
+static int still_the_stack(struct run *run)
+{
+    for (unsigned tries = 1; stop_what_runs(run) != 0; tries++) {
+        if (run->failure.code != EXIT_DOCKER || tries == STOP_TRIES) {
+            return -1;
+        }
+        run->failure = (struct failure){0};
     }
-    if (paused == NULL || act_on(run, &unpause, paused) != 0 || stop_containers(run, chosen) != 0) {
-        return -1;
-    }
-    note_as_stopped(run, chosen);
-    return 0;
+    return renew_states(run);
 }
 
 /* Restart policies, running containers and pauses, as they were before the run. */
@@ -231,6 +249,10 @@ static int end_by_journal(struct run *run, enum journal_phase phase, const cJSON
         }
     }
     if (phase != JOURNAL_CONCLUDED && stager_step(run, MESSAGE_undo, &(struct msg_undo){}, &swapped) != 0) {
+        return -1;
+    }
+    /* what was started during the undo may have files open that are gone now: it is started anew */
+    if (swapping && still_the_stack(run) != 0) {
         return -1;
     }
     return stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped);
@@ -358,6 +380,7 @@ static int end_own_run(struct run *run)
 int unwind_run(struct run *run)
 {
     run->unwinding = true;
+    run->watching = false;
     output_progress("");
     if (!run->marks.locked) {
         end_all_workers(run);

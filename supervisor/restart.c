@@ -94,7 +94,8 @@ int phase_restart(struct run *run)
     }
     struct choice choice = {flags, flags + room, flags + 2 * (size_t)room, flags + 3 * (size_t)room};
     choose(run, &choice);
-    if (stager_step(run, MESSAGE_conclude, &(struct msg_conclude){}, &swapped) != 0) {
+    if (watch_starts(run, WATCH_OFF) != 0 ||
+        stager_step(run, MESSAGE_conclude, &(struct msg_conclude){}, &swapped) != 0) {
         return -1;
     }
     run->marks.concluded = true;

@@ -66,6 +66,7 @@ struct run {
     int pipes[PIPE_COUNT][2];
     int signals;           /* signalfd */
     int caught;            /* the signal that ends the run, or 0 */
+    bool watching;         /* starts of containers are told from here on, see watch_starts() */
     bool unwinding;        /* a failure is being undone: signals wait */
     const char *directory; /* where the workers' executables are */
     char self[72];         /* our own container id, or empty */

@@ -43,12 +43,13 @@ int phase_shutdown(struct run *run)
         return -1;
     }
     run->marks.stopping = true;
-    if (write_note(run) != 0) {
+    if (write_note(run) != 0 || watch_starts(run, WATCH_FOLLOW) != 0) {
         return -1;
     }
     if (run->options.skip_stop) {
         say("Not stopping the stack (SKIP_STOP)");
-        return 0;
+        return watch_starts(run, WATCH_REPORT);
     }
-    return stop_stack(run);
+    /* what starts is told from now on; what started before is in the list */
+    return stop_stack(run) != 0 || watch_starts(run, WATCH_REPORT) != 0 ? -1 : check_users(run, true);
 }

@@ -404,7 +404,8 @@ static int judge_user(struct run *run, const struct msg_mount_user *user, bool o
     if (!is_target_mount(run, user->mount) || (container != NULL && container->self)) {
         return 0;
     }
-    if (user->in_stack != 0) {
+    /* one of the project that was made after the listing is the stack's too */
+    if (user->in_stack != 0 || strcmp(user->project.data, target_project(&run->options)) == 0) {
         if (!of_stack) {
             return 0;
         }
@@ -449,4 +450,30 @@ int check_users(struct run *run, bool of_stack)
         }
         result = judge_user(run, &user, of_stack) != 0 ? -1 : result;
     }
+}
+
+int watch_starts(struct run *run, enum watch_mode mode)
+{
+    struct msg_watching watching;
+    run->watching = true;
+    if (TELL(run, PROCESS_AGENT, watch, .mode = mode) != 0 ||
+        EXPECT(run, watching, ENGINE_PATIENCE(run), &watching) != 0) {
+        return -1;
+    }
+    run->watching = mode != WATCH_OFF;
+    return 0;
+}
+
+int take_started(struct run *run, enum process from, const struct frame *frame)
+{
+    struct msg_user_started started;
+    if (!run->watching) {
+        return monitor_violation(run, from, "a start that nobody watches for");
+    }
+    if (monitor_decode(run, from, frame, &started) != 0) {
+        return -1;
+    }
+    const struct msg_mount_user user = {started.id,       started.name,  started.project,  started.mount,
+                                        started.in_stack, started.index, started.read_only};
+    return judge_user(run, &user, true);
 }

@@ -62,6 +62,13 @@ int show_states(struct run *run, const char *title);
 /* Fail where a running container mounts a target: of the stack (`of_stack`), or of other projects. */
 int check_users(struct run *run, bool of_stack);
 
+/*
+ * The Engine's events, from before the stop to the commit point: a container that starts meanwhile and mounts a target
+ * is a failure of whatever waits then (take_started(), for monitor.c).
+ */
+int watch_starts(struct run *run, enum watch_mode mode);
+int take_started(struct run *run, enum process from, const struct frame *frame);
+
 /* Wait until what was healthy before is healthy again. */
 int wait_healthy(struct run *run);
 

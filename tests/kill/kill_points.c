@@ -8,7 +8,8 @@
  * KILL_POINT="DIRECTION MESSAGE OCCURRENCE VICTIM MICROSECONDS": after that frame and the wait, SIGKILL.
  * DIRECTION: send, receive, or lose: received, but kept from the supervisor, as if the worker had died with the deed
  * done and before its answer. VICTIM: supervisor, fetcher, unpacker, agent, stager, all, or orphan: all but the stager,
- * which is stopped (SIGSTOP), as if its verb took long. KILL_LOG=FILE gets a line when that has happened.
+ * which is stopped (SIGSTOP), as if its verb took long; hold: nobody, the supervisor stops itself until SIGCONT, for
+ * faults that a test makes by hand. KILL_LOG=FILE gets a line when that has happened.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -143,6 +144,10 @@ static void strike(const struct point *point)
     /* Its file is written first: nothing of us is left to do so afterwards. */
     visit(NULL, alive);
     append_line("KILL_LOG", point->direction, point->message, point->occurrence, alive);
+    if (strcmp(point->victim, "hold") == 0) {
+        raise(SIGSTOP);
+        return;
+    }
     visit(wanted, alive);
     if (wanted[VICTIM_SUPERVISOR] != 0) {
         kill(getpid(), SIGKILL);

@@ -124,6 +124,9 @@ static int admit_action(struct agent *agent, const struct queued_action *action,
         return engine_error(&agent->engine, EXIT_DOCKER, "%s container %.255s: it is the one this restore runs in",
                             verb_of(action->action), container->name);
     }
+    if (action->action == ACTION_START) {
+        agent->containers[action->container].started_by_us = true;
+    }
     return build_call(agent, action, container, request);
 }
 

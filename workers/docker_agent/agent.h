@@ -16,6 +16,7 @@
 #include "ipc.h"
 
 struct databases;      /* databases.c */
+struct watch;          /* events.c */
 struct stager_session; /* stager_session.c */
 
 /* One mount of a container, as the Engine describes it. Strings are never NULL; empty where they do not apply. */
@@ -54,6 +55,7 @@ struct container {
     size_t mount_count;
     struct volume_label *labels;
     size_t label_count;
+    bool started_by_us; /* for the load of a database: no news to the supervisor */
 
     char state[16];  /* created, running, paused, restarting, removing, exited, dead */
     char health[16]; /* starting, healthy, unhealthy; empty without a health check */
@@ -98,6 +100,7 @@ struct agent {
     unsigned helpers;              /* number of the last helper container of the run; the stager is 1 */
     uint8_t *stager_tar;           /* the image to import, read before the lock-down */
     size_t stager_tar_size;
+    struct watch *watch;         /* of events.c, while the Engine's events are followed; or NULL */
     struct databases *databases; /* of databases.c, kept between its messages; NULL at first */
 };
 

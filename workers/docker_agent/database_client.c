@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "events.h"
 #include "exit_codes.h"
 #include "secret.h"
 
@@ -289,8 +290,8 @@ static int run_to_end(struct client *client, const char *input, int64_t end)
             snprintf(client->error, sizeof client->error, "no answer of the database client in time");
             return -1;
         }
-        struct pollfd ready = {exec_fd(client->exec), (short)(open ? POLLIN | POLLOUT : POLLIN), 0};
-        poll(&ready, 1, left_ms > 1000 ? 1000 : (int)left_ms);
+        struct pollfd ready[2] = {{exec_fd(client->exec), (short)(open ? POLLIN | POLLOUT : POLLIN), 0}, {-1, 0, 0}};
+        events_poll(client->server->agent, ready, 1, left_ms > 1000 ? 1000 : (int)left_ms);
     }
 }
 

@@ -25,6 +25,7 @@
 /* One transfer in the making. */
 struct transfer {
     struct engine *engine;
+    CURLM *multi; /* that it runs in */
     const struct engine_request *request;
     CURL *easy;
     struct curl_slist *headers;
@@ -38,9 +39,9 @@ struct transfer {
     CURLcode result;
     long status;
     char curl_error[CURL_ERROR_SIZE];
-    /* of an upgrade alone */
-    bool upgraded;
     int fd;
+    bool upgraded; /* of an upgrade alone: the connection is ours */
+    bool accepted; /* of an answer that goes on: its head has come */
 };
 
 static uint64_t now_ms(void)
@@ -113,7 +114,8 @@ int engine_init(struct engine *engine, const char *socket_path, unsigned timeout
         return engine_error(engine, EXIT_INTERNAL, "libcurl cannot be initialised");
     }
     engine->multi = curl_multi_init();
-    if (engine->multi == NULL) {
+    engine->following = curl_multi_init();
+    if (engine->multi == NULL || engine->following == NULL) {
         return engine_error(engine, EXIT_INTERNAL, "libcurl: no memory");
     }
     return 0;
@@ -192,15 +194,16 @@ static size_t on_body(char *data, size_t unit, size_t count, void *context)
     return (size_t)got;
 }
 
-/* The empty line ends the head; behind that of a 101 the connection is ours. */
+/* The empty line ends the head. */
 static size_t on_header(char *data, size_t unit, size_t count, void *context)
 {
     struct transfer *transfer = context;
     size_t size = unit * count;
     long status = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 101 && size <= 2 && (data[0] == '\r' || data[0] == '\n')) {
-        transfer->upgraded = true;
+    if (size <= 2 && (data[0] == '\r' || data[0] == '\n')) {
+        transfer->upgraded = status == 101;
+        transfer->accepted = status == 200;
     }
     return size;
 }
@@ -257,7 +260,7 @@ static void set_deadline(struct transfer *transfer)
 /* A transfer that is not reused: what goes wrong with a setopt (memory alone) shows when it is performed. */
 static int transfer_init(struct transfer *transfer, struct engine *engine, const struct engine_request *request)
 {
-    *transfer = (struct transfer){.engine = engine, .request = request, .fd = -1};
+    *transfer = (struct transfer){.engine = engine, .multi = engine->multi, .request = request, .fd = -1};
     transfer->easy = curl_easy_init();
     if (transfer->easy == NULL ||
         asprintf(&transfer->url, "http://localhost%s%s", request->unversioned ? "" : engine->api, request->path) < 0 ||
@@ -290,7 +293,7 @@ static int transfer_init(struct transfer *transfer, struct engine *engine, const
 static void transfer_free(struct transfer *transfer)
 {
     if (transfer->easy != NULL) {
-        curl_multi_remove_handle(transfer->engine->multi, transfer->easy);
+        curl_multi_remove_handle(transfer->multi, transfer->easy);
         curl_easy_cleanup(transfer->easy);
     }
     curl_slist_free_all(transfer->headers);
@@ -299,11 +302,11 @@ static void transfer_free(struct transfer *transfer)
 }
 #define cleanup_transfer __attribute__((cleanup(transfer_free)))
 
-static void collect_finished(struct engine *engine)
+static void collect_finished(CURLM *multi)
 {
     int left = 0;
     for (;;) {
-        CURLMsg *message = curl_multi_info_read(engine->multi, &left);
+        CURLMsg *message = curl_multi_info_read(multi, &left);
         if (message == NULL) {
             return;
         }
@@ -322,7 +325,7 @@ static int turn(struct engine *engine, int wait_ms)
     int running = 0;
     CURLMcode code = curl_multi_perform(engine->multi, &running);
     if (code == CURLM_OK) {
-        collect_finished(engine);
+        collect_finished(engine->multi);
         code = running > 0 ? curl_multi_poll(engine->multi, NULL, 0, wait_ms, NULL) : CURLM_OK;
     }
     if (code != CURLM_OK) {
@@ -515,12 +518,84 @@ int engine_upgrade(struct engine *engine, const char *path, const char *json, co
     while (!transfer.done && !transfer.upgraded) {
         int running = 0;
         curl_multi_perform(engine->multi, &running);
-        collect_finished(engine);
+        collect_finished(engine->multi);
         if (!transfer.done && !transfer.upgraded) {
             curl_multi_poll(engine->multi, NULL, 0, POLL_MS, NULL);
         }
     }
     return take_over(&transfer, stream);
+}
+
+struct engine_follow {
+    struct engine_request request;
+    struct transfer transfer;
+};
+
+bool engine_follow_turn(struct engine_follow *follow)
+{
+    int running = 0;
+    curl_multi_perform(follow->transfer.multi, &running);
+    collect_finished(follow->transfer.multi);
+    return !follow->transfer.done;
+}
+
+int engine_follow_fd(const struct engine_follow *follow)
+{
+    return follow->transfer.fd;
+}
+
+void engine_follow_close(struct engine_follow *follow)
+{
+    if (follow != NULL) {
+        transfer_free(&follow->transfer);
+        free(follow);
+    }
+}
+
+/* Until the head of the answer is there; nothing is said about what follows. */
+static int await_head(struct engine_follow *follow)
+{
+    struct transfer *transfer = &follow->transfer;
+    uint64_t end = now_ms() + (uint64_t)transfer->engine->timeout * 1000;
+    while (engine_follow_turn(follow) && !transfer->accepted) {
+        if (now_ms() >= end) {
+            transfer->result = CURLE_OPERATION_TIMEDOUT;
+            return judge(transfer);
+        }
+        curl_multi_poll(transfer->multi, NULL, 0, POLL_MS, NULL);
+    }
+    if (transfer->accepted) {
+        return 0;
+    }
+    return judge(transfer) != 0 ? -1
+                                : engine_error(transfer->engine, EXIT_DOCKER,
+                                               "%s: the Docker Engine has nothing to say", follow->request.what);
+}
+
+int engine_follow_open(struct engine *engine, const char *path, const char *what, engine_sink *sink, void *context,
+                       struct engine_follow **out)
+{
+    *out = NULL;
+    struct engine_follow *follow = calloc(1, sizeof *follow);
+    if (follow == NULL) {
+        return engine_error(engine, EXIT_INTERNAL, "%s: no memory", what);
+    }
+    follow->request =
+        (struct engine_request){.method = "GET", .path = path, .sink = sink, .sink_context = context, .what = what};
+    struct transfer *transfer = &follow->transfer;
+    if (transfer_init(transfer, engine, &follow->request) == 0) {
+        transfer->multi = engine->following;
+        curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_TIME, 0L); /* it may be silent for as long as it likes */
+        curl_easy_setopt(transfer->easy, CURLOPT_HEADERFUNCTION, on_header);
+        curl_easy_setopt(transfer->easy, CURLOPT_HEADERDATA, transfer);
+        curl_multi_add_handle(transfer->multi, transfer->easy);
+        if (await_head(follow) == 0) {
+            *out = follow;
+            return 0;
+        }
+    }
+    engine_follow_close(follow);
+    return -1;
 }
 
 int engine_path(struct engine *engine, char **path, const char *format, ...)

@@ -20,6 +20,7 @@
 
 struct engine {
     void *multi;           /* CURLM, made before the lock-down: it would need a socketpair later */
+    void *following;       /* the same, for an answer that goes on while requests come and end */
     char socket_path[108]; /* of the unix socket */
     char api[16];          /* prefix of request paths, "/v1.41"; set by engine_negotiate() */
     unsigned minor;        /* negotiated API version 1.MINOR */
@@ -88,6 +89,18 @@ struct engine_stream {
 };
 int engine_upgrade(struct engine *engine, const char *path, const char *json, const char *what,
                    struct engine_stream *stream);
+
+/*
+ * A GET whose answer goes on, on a connection of its own: its head has come when this returns 0. The sink gets what
+ * comes, here and in engine_follow_turn(), which reads what is there (false: the answer has ended). `what` must live as
+ * long as it does. fd: for poll() alone.
+ */
+struct engine_follow;
+int engine_follow_open(struct engine *engine, const char *path, const char *what, engine_sink *sink, void *context,
+                       struct engine_follow **out);
+bool engine_follow_turn(struct engine_follow *follow);
+int engine_follow_fd(const struct engine_follow *follow);
+void engine_follow_close(struct engine_follow *follow);
 
 /* printf into *path (on the heap, the caller's to free), each %s argument percent-encoded. 0, or -1 (no memory). */
 int engine_path(struct engine *engine, char **path, const char *format, ...);

@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "database_client.h"
+#include "events.h"
 #include "exit_codes.h"
 #include "mariadb.h"
 #include "postgres.h"
@@ -213,7 +214,7 @@ static void watch_stall(struct job *job, unsigned stall_timeout)
          (unsigned long long)job->bytes);
 }
 
-static void wait_for_any(struct job *jobs, size_t count, struct pollfd *ready)
+static void wait_for_any(struct agent *agent, struct job *jobs, size_t count, struct pollfd *ready)
 {
     nfds_t used = 0;
     for (size_t i = 0; i < count; i++) {
@@ -229,7 +230,7 @@ static void wait_for_any(struct job *jobs, size_t count, struct pollfd *ready)
             return; /* its turn ended, not its work */
         }
     }
-    poll(ready, used, POLL_MS);
+    events_poll(agent, ready, used, POLL_MS);
 }
 
 static int report_progress(struct agent *agent, struct job *jobs, size_t count, int64_t *reported_ms)
@@ -294,7 +295,7 @@ static int run_jobs(struct agent *agent, struct job *jobs, size_t count, unsigne
         if (unfinished(jobs, count) == 0) {
             return 0;
         }
-        wait_for_any(jobs, count, ready);
+        wait_for_any(agent, jobs, count, ready);
     }
 }
 

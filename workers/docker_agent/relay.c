@@ -10,6 +10,7 @@
 #include "attached.h"
 #include "bulk.h"
 #include "descriptors.h"
+#include "events.h"
 #include "exit_codes.h"
 #include "run_objects.h"
 
@@ -142,7 +143,7 @@ static enum relay_event move(struct agent *agent, const struct pollfd fds[3])
 
 enum relay_event relay_turn(struct agent *agent)
 {
-    struct pollfd fds[3] = {{FD_CONTROL_IN, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
+    struct pollfd fds[4] = {{FD_CONTROL_IN, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {-1, 0, 0}};
     struct stager_session *session = agent->stager;
     if (session != NULL) {
         bool room = staging(agent) && !session->input_ended && bulk_wants(&session->bulk);
@@ -151,7 +152,7 @@ enum relay_event relay_turn(struct agent *agent)
         fds[2].fd = session->attached.fd;
         fds[2].events = (short)(POLLIN | (full ? POLLOUT : 0));
     }
-    int ready = poll(fds, 3, -1);
+    int ready = events_poll(agent, fds, 3, -1);
     if (ready < 0) {
         return errno == EINTR ? RELAY_AGAIN : RELAY_BROKEN;
     }

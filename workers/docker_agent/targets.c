@@ -169,7 +169,7 @@ static size_t index_of(const struct agent *agent, const char *id)
     return index;
 }
 
-static int send_user(struct agent *agent, const cJSON *container, size_t mount, bool read_only)
+static int send_user(struct agent *agent, const cJSON *container, size_t mount, bool read_only, bool started)
 {
     const char *id = json_text(container, "Id");
     const cJSON *first_name = cJSON_GetArrayItem(json_member(container, "Names"), 0);
@@ -178,13 +178,18 @@ static int send_user(struct agent *agent, const cJSON *container, size_t mount, 
     size_t index = index_of(agent, id);
     bool in_stack = index < agent->container_count;
     name += name[0] == '/' ? 1 : 0;
+    if (started) {
+        return AGENT_SEND(agent, user_started, .id = {id, strnlen(id, 64)}, .name = {name, strnlen(name, 255)},
+                          .project = {project, strnlen(project, 128)}, .mount = mount, .in_stack = in_stack,
+                          .index = in_stack ? index : 0, .read_only = read_only);
+    }
     return AGENT_SEND(agent, mount_user, .id = {id, strnlen(id, 64)}, .name = {name, strnlen(name, 255)},
                       .project = {project, strnlen(project, 128)}, .mount = mount, .in_stack = in_stack,
                       .index = in_stack ? index : 0, .read_only = read_only);
 }
 
-/* Tells of the plan's mounts that a running container has too. */
-static int send_uses(struct agent *agent, const cJSON *container)
+/* Tells of the plan's mounts that a container has too. */
+static int send_uses(struct agent *agent, const cJSON *container, bool started)
 {
     for (size_t i = 0; i < agent->mount_count; i++) {
         const cJSON *mount = NULL;
@@ -195,7 +200,7 @@ static int send_uses(struct agent *agent, const cJSON *container)
                 source[0] = '\0';
             }
             if (plan_mount_overlaps(&agent->mounts[i], json_text(mount, "Type"), json_text(mount, "Name"), source) &&
-                send_user(agent, container, i, !json_true(mount, "RW")) != 0) {
+                send_user(agent, container, i, !json_true(mount, "RW"), started) != 0) {
                 return -1;
             }
         }
@@ -212,6 +217,20 @@ static bool is_ours(const struct agent *agent, const cJSON *container)
     return self || strcmp(project, agent->project) == 0;
 }
 
+int users_tell(struct agent *agent, const cJSON *list, bool started)
+{
+    const cJSON *container = NULL;
+    cJSON_ArrayForEach(container, list)
+    {
+        size_t index = index_of(agent, json_text(container, "Id"));
+        bool by_us = started && index < agent->container_count && agent->containers[index].started_by_us;
+        if (!by_us && !is_ours(agent, container) && send_uses(agent, container, started) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int list_users_handle(struct agent *agent, const struct frame *frame)
 {
     struct msg_list_users message;
@@ -224,12 +243,5 @@ int list_users_handle(struct agent *agent, const struct frame *frame)
     if (engine_call(&agent->engine, &request, &list) != 0) {
         return agent_fail_engine(agent);
     }
-    const cJSON *container = NULL;
-    cJSON_ArrayForEach(container, list)
-    {
-        if (!is_ours(agent, container) && send_uses(agent, container) != 0) {
-            return -1;
-        }
-    }
-    return AGENT_SEND_EMPTY(agent, users_end);
+    return users_tell(agent, list, false) != 0 ? -1 : AGENT_SEND_EMPTY(agent, users_end);
 }

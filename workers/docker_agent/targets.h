@@ -39,6 +39,12 @@ bool plan_mount_overlaps(const struct plan_mount *mount, const char *type, const
 int plan_add(struct agent *agent, const struct container_mount *mount, unsigned *index);
 void plan_clear(struct agent *agent);
 
+/*
+ * Tells of the containers of a list (as `GET /containers/json` answers) that have a mount of the plan, ours aside: as
+ * mount_user, or `started` as user_started, without those that we started ourselves. 0, or -1: the process ends.
+ */
+int users_tell(struct agent *agent, const cJSON *list, bool started);
+
 int target_handle(struct agent *agent, const struct frame *frame);
 int database_target_handle(struct agent *agent, const struct frame *frame);
 int list_users_handle(struct agent *agent, const struct frame *frame);

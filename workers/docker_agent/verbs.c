@@ -7,6 +7,7 @@
 #include "actions.h"
 #include "cleanup.h"
 #include "databases.h"
+#include "events.h"
 #include "exit_codes.h"
 #include "layer.h"
 #include "relay.h"
@@ -30,6 +31,7 @@ static verb *const verbs[MESSAGE_COUNT] = {
     [MESSAGE_target] = target_handle,
     [MESSAGE_database_target] = database_target_handle,
     [MESSAGE_list_users] = list_users_handle,
+    [MESSAGE_watch] = watch_handle,
     [MESSAGE_prepare] = prepare_handle,
     [MESSAGE_open_stager] = open_stager_handle,
     [MESSAGE_close_stager] = close_stager_handle,

@@ -9,6 +9,8 @@
 
 #include "cleanup.h"
 
+#define TRIES_MAX 1000
+
 static const char *const state_names[] = {
     [SWAP_NONE] = "none",         [SWAP_OUT] = "out",         [SWAP_IN] = "in",         [SWAP_SWAPPED] = "swapped",
     [SWAP_BACK_OUT] = "back_out", [SWAP_BACK_IN] = "back_in", [SWAP_UNDONE] = "undone", [SWAP_CONCLUDED] = "concluded",
@@ -20,6 +22,7 @@ struct move {
     struct area *area;
     struct swap_counts *counts;
     struct problem *problem;
+    enum way { FORTH, BACK_OUT, BACK_IN } way;
 };
 
 static void enter_state(struct swap *swap, enum swap_state state)
@@ -89,9 +92,52 @@ static int fsync_directory(int fd, const char *path, struct problem *problem)
     return fsync(fd) == 0 ? 0 : problem_errno(problem, "cannot sync", path);
 }
 
+static int open_new(struct move *move);
+
+/* Into what is going to be removed, under a name that nothing has there. 0, or -1 with errno. */
+static int put_aside(struct move *move, int from, const char *name)
+{
+    cleanup_close int discarded = open_new(move);
+    int result = -1;
+    errno = discarded < 0 ? ENOENT : EEXIST;
+    for (unsigned number = 1; discarded >= 0 && result != 0 && errno == EEXIST; number++) {
+        char aside[32];
+        snprintf(aside, sizeof aside, ".late-%u", number);
+        result = renameat2(from, name, discarded, aside, RENAME_NOREPLACE);
+    }
+    return result;
+}
+
+/*
+ * On the way back a name can be taken: by a container that was not to run and makes its files anew. On the way out such
+ * a second one is discarded with the first; on the way in what stands in the way is, and the former entry wins.
+ */
+static int rename_back(struct move *move, int from, int to, const char *name)
+{
+    if (move->way == BACK_OUT) {
+        return put_aside(move, from, name);
+    }
+    int result = -1;
+    errno = EEXIST;
+    for (unsigned tries = 0; tries < TRIES_MAX && result != 0 && errno == EEXIST; tries++) {
+        if (put_aside(move, to, name) != 0 && errno != ENOENT) {
+            return -1;
+        }
+        result = renameat2(from, name, to, name, RENAME_NOREPLACE);
+    }
+    return result;
+}
+
 static int rename_entry(struct move *move, int from, int to, const char *name, const char *path)
 {
-    if (renameat2(from, name, to, name, RENAME_NOREPLACE) != 0) {
+    int result = renameat2(from, name, to, name, RENAME_NOREPLACE);
+    if (result != 0 && errno == EEXIST && move->way != FORTH) {
+        result = rename_back(move, from, to, name);
+    }
+    if (result != 0 && errno == ENOENT && move->way == BACK_OUT) {
+        return 0; /* gone between the listing and now */
+    }
+    if (result != 0) {
         char area[TREE_PATH_MAX];
         return problem_set(move->problem, EXIT_INTERNAL, "cannot rename %s of %s: %s", path,
                            area_name(move->area, area), strerror(errno));
@@ -152,13 +198,16 @@ static int64_t move_pass(struct move *move, int from, int to, const char *path)
     return (int64_t)(move->counts->entries - before);
 }
 
-/* Move all entries but those kept; again until nothing is left, since a listing may miss what moves under it. */
+/* Move all entries but those kept; again until nothing is left, since a listing may miss what moves under it. On the
+ * way back the passes end also where someone makes entries as fast as they are moved. */
 static int move_below(struct move *move, int from, int to, const char *path)
 {
     int64_t moved;
+    unsigned passes = 0;
     do {
         moved = move_pass(move, from, to, path);
-    } while (moved > 0);
+        passes++;
+    } while (moved > 0 && (move->way == FORTH || passes < TRIES_MAX));
     if (moved < 0 || fsync_directory(from, path, move->problem) != 0) {
         return -1;
     }
@@ -190,6 +239,11 @@ static int open_side(struct move *move, enum side side)
     return fd < 0 ? problem_errno(move->problem, "cannot open", move->areas->work_name) : fd;
 }
 
+static int open_new(struct move *move)
+{
+    return open_side(move, SIDE_NEW);
+}
+
 static int move_side(struct move *move, enum side from, enum side to)
 {
     cleanup_close int source = open_side(move, from);
@@ -208,7 +262,7 @@ static int for_each_area(struct areas *areas, unsigned chosen, area_step step, s
         struct area *area = areas->list[i];
         bool wanted =
             ((chosen & CHOOSE_STAGED) != 0 && area->staged) || ((chosen & CHOOSE_COPIED) != 0 && area->copied);
-        struct move move = {areas, area, counts, problem};
+        struct move move = {areas, area, counts, problem, FORTH};
         if (wanted && step(&move) != 0) {
             return -1;
         }
@@ -331,11 +385,13 @@ int swap_commit(struct areas *areas, struct swap *swap, struct swap_counts *coun
 
 static int step_back_out(struct move *move)
 {
+    move->way = BACK_OUT;
     return move_side(move, SIDE_LIVE, SIDE_NEW);
 }
 
 static int step_back_in(struct move *move)
 {
+    move->way = BACK_IN;
     move->counts->areas++;
     return move_side(move, SIDE_OLD, SIDE_LIVE) != 0 ? -1 : apply_attributes(move, move->area->formers);
 }
