@@ -26,3 +26,5 @@ UNIT_test_zstd_reader = $(READER)
 LIBS_test_zstd_reader = -lzstd -lz -llzma -lcrypto
 UNIT_test_stager_journal = workers/stager/journal.c workers/stager/tree.c common/io.c
 UNIT_test_stager_parts = workers/stager/tree.c workers/stager/owners.c workers/stager/feed.c
+UNIT_test_audit = supervisor/audit_log.c supervisor/audit_verify.c supervisor/audit_report.c supervisor/canonical.c supervisor/output.c common/hash.c common/io.c
+LIBS_test_audit = -lcjson -lcrypto
