@@ -16,4 +16,14 @@ enum {
     FD_FIRST_FREE = 7,
 };
 
+/* The supervisor's own, closed in every worker: what it writes evidence to, opened before its first phase. */
+enum {
+    FD_AUDIT_LOG = 40,
+    FD_AUDIT_DIRECTORY = 41, /* of the audit log: the head and its signature get their names there */
+    FD_AUDIT_HEAD = 42,
+    FD_AUDIT_SIGNATURE = 43,
+    FD_REPORT_DIRECTORY = 44,
+    FD_REPORT = 45,
+};
+
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "cleanup.h"
 #include "databases.h"
 #include "monitor.h"
@@ -110,6 +111,8 @@ static int take_findings(struct run *run, struct stream *stream)
             if (monitor_decode(run, from, &frame, &finding) != 0) {
                 return -1;
             }
+            AUDIT("finding", AUDIT_TEXT("service", stream->service), AUDIT_FLAG("severe", finding.severe),
+                  AUDIT_TEXT("message", finding.message.data));
             if (finding.severe != 0) {
                 say_warning("%s: %s", stream->service, finding.message.data);
             } else {
@@ -154,7 +157,8 @@ static int prepare_server(struct run *run, struct stream *stream)
     if (name_what_is_known(run, stream) != 0) {
         return -1;
     }
-    if (TELL(run, PROCESS_AGENT, database_prepare, .container = server->index, .kind = stream->kind,
+    if (audit_intent(run, "keep clients out and drop the databases of the dump", stream->service) != 0 ||
+        TELL(run, PROCESS_AGENT, database_prepare, .container = server->index, .kind = stream->kind,
              .drop_extras = run->options.db_extras) != 0) {
         return -1;
     }
@@ -257,6 +261,7 @@ static int finish_server(struct run *run, struct stream *stream)
     }
     stream->done = true;
     run->databases_restored++;
+    audit_database(stream);
     say("Restored %s database of service '%s': %u databases, %llu tables, %s of SQL", database_engine(stream->kind),
         stream->service, stream->databases.count, (unsigned long long)stream->tables, human_bytes(stream->bytes));
     return 0;
@@ -290,7 +295,7 @@ int phase_databases(struct run *run)
         return 0;
     }
     if (start_servers(run) != 0 || for_each_server(run, wait_ready) != 0 || for_each_server(run, prepare_server) != 0 ||
-        load_all(run) != 0) {
+        AUDITED(run, "load", "all dumps", load_all(run)) != 0) {
         return -1;
     }
     return for_each_server(run, finish_server);

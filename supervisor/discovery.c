@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit.h"
 #include "backup_name.h"
 #include "fetcher.h"
 #include "monitor.h"
@@ -252,6 +253,7 @@ int phase_discovery(struct run *run)
     if (check_encryption(run) != 0 || look_at_object(run) != 0) {
         return -1;
     }
+    audit_source(run);
     say("Selected backup: %s (%s)", run->backup.name, human_bytes(run->backup.size));
     return 0;
 }

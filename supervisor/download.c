@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "choice.h"
 #include "fetcher.h"
 #include "monitor.h"
@@ -95,7 +96,7 @@ static int begin_pass(struct run *run, struct pass *pass)
     const char *sha256 = pass->deferred ? pass->sha256 : run->options.backup_sha256;
     const struct backup *backup = &run->backup;
     if (TELL(run, PROCESS_UNPACKER, unpack, .size = backup->size, .sha256 = text_of(sha256 == NULL ? "" : sha256),
-             .format = backup->format) != 0) {
+             .digests = audit_is_on(), .format = backup->format) != 0) {
         return -1;
     }
     return TELL(run, PROCESS_FETCHER, get, .key = text_of(backup->key), .size = backup->size,
@@ -197,6 +198,7 @@ static int take_total(struct run *run, enum process from, const struct frame *fr
     }
     stream->entries = total.entries;
     stream->bytes = total.bytes;
+    memcpy(stream->sha256, total.sha256.data, total.sha256.size + 1);
     stream->totalled = true;
     return 0;
 }
@@ -495,6 +497,7 @@ int phase_download(struct run *run)
     }
     snprintf(run->sha256, sizeof run->sha256, "%s", pass.sha256);
     say("Archive verified: SHA-256 %s", pass.sha256);
+    audit_archive(run);
     if (check_anything_seen(run) != 0 || check_conflicts(run) != 0 || check_databases(run) != 0) {
         return -1;
     }

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "cleanup.h"
 #include "monitor.h"
 #include "output.h"
@@ -93,6 +94,7 @@ static int try_lock(struct run *run, const char *owner, const char *boot_id)
     }
     if (frame.type == MESSAGE_locked) {
         run->marks.locked = true;
+        AUDIT("lock", AUDIT_TEXT("owner", owner));
         return 0;
     }
     struct msg_lock_held held;

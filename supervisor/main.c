@@ -19,6 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit.h"
+#include "audit_report.h"
+#include "audit_verify.h"
 #include "cleanup.h"
 #include "monitor.h"
 #include "options.h"
@@ -50,7 +53,9 @@ double monotonic_seconds(void)
 static void print_help(void)
 {
     output_result("restore %s: restores a Docker Compose stack from a backup in S3\n\n"
-                  "Usage: restore [--help | --version]\n\n"
+                  "Usage: restore [--help | --version]\n"
+                  "       restore audit verify FILE [--head HASH]\n"
+                  "       restore audit report FILE\n\n"
                   "Everything is set by environment variables:\n",
                   RESTORE_VERSION);
     options_help(stdout);
@@ -130,11 +135,29 @@ static int prepare(struct run *run)
     for (int i = 0; i < PROCESS_COUNT; i++) {
         run->workers[i].log = -1;
     }
-    if (parse_options(run) != 0 || make_run_id(run) != 0 || find_directory(run) != 0 || monitor_init(run) != 0) {
+    bool understood = parse_options(run) == 0; /* if not, the record has the reason */
+    if (make_run_id(run) != 0 || find_directory(run) != 0) {
         return -1;
     }
     find_own_container(run);
+    if (audit_begin(run) != 0 || !understood || monitor_init(run) != 0) {
+        return -1;
+    }
     return create_data_pipes(run);
+}
+
+/* restore audit ...: needs no other settings, starts no worker. */
+static int audit_command(int count, char **arguments)
+{
+    bool with_head = count == 6 && strcmp(arguments[4], "--head") == 0;
+    if (count >= 4 && strcmp(arguments[2], "verify") == 0 && (count == 4 || with_head)) {
+        return audit_verify_command(arguments[3], with_head ? arguments[5] : NULL);
+    }
+    if (count == 4 && strcmp(arguments[2], "report") == 0) {
+        return audit_report_command(arguments[3]);
+    }
+    say_error("Usage: restore audit verify FILE [--head HASH], or restore audit report FILE");
+    return EXIT_USAGE;
 }
 
 static int check_arguments(int count, char **arguments)
@@ -150,6 +173,9 @@ static int check_arguments(int count, char **arguments)
         output_result("restore %s\n", RESTORE_VERSION);
         return EXIT_RESTORED;
     }
+    if (strcmp(arguments[1], "audit") == 0) {
+        return audit_command(count, arguments);
+    }
     say_error("Unknown argument '%s'. Everything is set by environment variables: restore --help", arguments[1]);
     return EXIT_USAGE;
 }
@@ -164,7 +190,8 @@ int main(int count, char **arguments)
     }
     if (prepare(&run) != 0) {
         say_error("%s", run.failure.message);
-        return run.failure.code;
+        audit_failure(&run);
+        return audit_end(&run, run.failure.code);
     }
-    return run_phases(&run);
+    return audit_end(&run, run_phases(&run));
 }

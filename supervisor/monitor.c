@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "output.h"
 #include "spawn.h"
 #include "stack.h"
@@ -34,6 +35,7 @@ int monitor_init(struct run *run)
 
 int monitor_violation(struct run *run, enum process process, const char *reason)
 {
+    AUDIT("violation", AUDIT_TEXT("worker", process_table[process].name), AUDIT_TEXT("reason", reason));
     return run_fail(run, EXIT_WORKER, "%s broke the protocol (%s): the run ends here", process_table[process].name,
                     reason == NULL ? "unreadable frame" : reason);
 }
@@ -48,6 +50,8 @@ static void show_forbidden(const struct worker *worker, const char *line, size_t
     char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
     output_line(LOG_LEVEL_ERROR, *rest == ' ' ? rest + 1 : process_table[worker->process].name,
                 "its sandbox refused the system call %s (%d)", name == NULL ? "?" : name, number);
+    AUDIT("violation", AUDIT_TEXT("worker", *rest == ' ' ? rest + 1 : process_table[worker->process].name),
+          AUDIT_TEXT("system_call", name));
     free(name);
 }
 

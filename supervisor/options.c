@@ -350,6 +350,44 @@ static void print_fallback(const struct option_rule *rule, FILE *out)
     }
 }
 
+static void choice_text(const char *choices, unsigned index, char *out, size_t size)
+{
+    while (index-- > 0) {
+        choices += strcspn(choices, "|") + 1;
+    }
+    snprintf(out, size, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+void options_each(const struct options *options, void (*take)(void *context, const char *variable, const char *value),
+                  void *context)
+{
+    for (size_t i = 0; i < RULE_COUNT; i++) {
+        const struct option_rule *rule = &rules[i];
+        const void *member = (const char *)options + rule->offset;
+        char text[64];
+        const char *value = text;
+        if ((rule->flags & SECRET) != 0) {
+            continue;
+        }
+        switch (rule->kind) {
+        case KIND_TEXT:
+            value = *(const char *const *)member;
+            break;
+        case KIND_BOOL:
+            value = *(const bool *)member ? "true" : "false";
+            break;
+        case KIND_CHOICE:
+            choice_text(rule->choices, *(const unsigned *)member, text, sizeof text);
+            break;
+        default:
+            snprintf(text, sizeof text, "%llu", (unsigned long long)*(const uint64_t *)member);
+        }
+        if (value != NULL) {
+            take(context, rule->variable, value);
+        }
+    }
+}
+
 void options_help(FILE *out)
 {
     for (size_t i = 0; i < RULE_COUNT; i++) {

@@ -39,6 +39,10 @@ const char *target_project(const struct options *options);
 /* Overwrite and free the secrets, once the fetcher has them. */
 void options_wipe_secrets(struct options *options);
 
+/* Calls `take` with each option but the secrets, as text, in the table's order; texts that are not set are left out. */
+void options_each(const struct options *options, void (*take)(void *context, const char *variable, const char *value),
+                  void *context);
+
 /* The table as text, for --help. */
 void options_help(FILE *out);
 

@@ -19,6 +19,7 @@
 
 static struct output_settings settings;
 static unsigned warnings;
+static void (*on_warning)(const char *text);
 static bool live_line_shown;
 static bool on_terminal;
 static bool in_colour;
@@ -176,6 +177,18 @@ void say_warning(const char *format, ...)
     va_start(arguments, format);
     emit(LOG_LEVEL_WARNING, NULL, format, arguments);
     va_end(arguments);
+    if (on_warning != NULL) {
+        char text[LINE_SIZE];
+        va_start(arguments, format);
+        vsnprintf(text, sizeof text, format, arguments);
+        va_end(arguments);
+        on_warning(text);
+    }
+}
+
+void output_on_warning(void (*take)(const char *text))
+{
+    on_warning = take;
 }
 
 void say_error(const char *format, ...)

@@ -27,6 +27,8 @@ void output_line(enum log_level level, const char *source, const char *format, .
 
 /* A warning counts: a run with any ends in exit code 10 instead of 0. */
 void say_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Called with the text of each warning, for the record of the run. */
+void output_on_warning(void (*take)(const char *text));
 void say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 unsigned output_warnings(void);
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "audit.h"
 #include "monitor.h"
 #include "output.h"
 #include "recovery.h"
@@ -33,6 +34,7 @@ static int run_table(struct run *run, enum restore_mode mode)
         if ((phases[i].modes & IN(mode)) == 0) {
             continue;
         }
+        AUDIT("phase", AUDIT_NUMBER("number", i + 1), AUDIT_TEXT("name", phases[i].name));
         if (mode != MODE_LIST) {
             say("Phase %u: %s", i + 1, phases[i].name);
         }
@@ -114,6 +116,7 @@ static int end_in_failure(struct run *run)
 {
     output_progress("");
     say_error("%s", run->failure.message);
+    audit_failure(run);
     bool keep = run->options.on_failure != 0 && run->marks.stopping && run->caught == 0;
     if (keep) {
         end_all_workers(run);

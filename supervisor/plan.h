@@ -86,6 +86,7 @@ struct stream {
     bool done;
     uint64_t entries;
     uint64_t bytes;
+    char sha256[65]; /* of what was staged: the clean tar, or the SQL; empty where nobody asked */
     uint64_t staged_entries;
     uint64_t staged_bytes;
     bool totalled;

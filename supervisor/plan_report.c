@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "audit.h"
 #include "cleanup.h"
 #include "hash.h"
 #include "output.h"
@@ -262,5 +263,6 @@ int settle_plan(struct run *run)
                         sha256, approved);
     }
     say_debug("Plan SHA-256: %s", sha256);
+    audit_plan(plan, sha256);
     return 0;
 }

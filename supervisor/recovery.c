@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "cleanup.h"
 #include "monitor.h"
 #include "output.h"
@@ -226,6 +227,7 @@ static int put_layers_back(struct run *run, const cJSON *note)
         if (container == NULL || label == NULL || !(saved >= 0 && saved <= MAX_STREAMS)) {
             continue;
         }
+        audit_intent(run, "write back into the container's layer", label);
         if (TELL(run, PROCESS_AGENT, layer_put, .container = container->index, .label = text_of(label),
                  .stream = (uint64_t)saved) != 0 ||
             EXPECT(run, layer_done, STEP_PATIENCE, &done) != 0) {
@@ -341,7 +343,7 @@ int recover_leftovers(struct run *run)
             continue;
         }
         say("Run %s did not end: recovering", found[i].run);
-        if (end_run(run, &found[i]) != 0) {
+        if (AUDITED(run, "recover", found[i].run, end_run(run, &found[i])) != 0) {
             run->failure.code = EXIT_RECOVERY;
             snprintf(run->unended, sizeof run->unended, "%.64s", found[i].run);
             return -1;
@@ -389,7 +391,7 @@ int unwind_run(struct run *run)
     struct failure cause = run->failure;
     run->failure = (struct failure){0};
     end_all_workers(run);
-    int result = end_own_run(run);
+    int result = AUDITED(run, "bring back the former state", run->id, end_own_run(run));
     if (result != 0) {
         say_error("Bringing back the former state failed: %s", run->failure.message);
     }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "cleanup.h"
 #include "monitor.h"
 #include "output.h"
@@ -78,10 +79,11 @@ static int clean_up(struct run *run)
     struct msg_swapped swapped;
     struct msg_removed removed;
     if (stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped) != 0 || stager_close(run) != 0 ||
+        audit_intent(run, "remove", "the run's volume, stager and lock") != 0 ||
         TELL(run, PROCESS_AGENT, remove_run, .run = text_of(run->id)) != 0) {
         return -1;
     }
-    return EXPECT(run, removed, ENGINE_PATIENCE(run), &removed);
+    return audit_result(run, "remove", EXPECT(run, removed, ENGINE_PATIENCE(run), &removed));
 }
 
 int phase_restart(struct run *run)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit.h"
 #include "cleanup.h"
 #include "monitor.h"
 #include "output.h"
@@ -13,6 +14,7 @@
 
 #define HEALTH_POLL_SECONDS 0.5
 #define NOTE_PART 12000
+#define ACTED_NAMES_SIZE 8192
 #define PAUSE_TRIES 10
 #define PAUSE_AGAIN_SECONDS 0.5
 
@@ -101,26 +103,16 @@ static int take_acted(struct run *run, enum process from, const struct frame *fr
     return 0;
 }
 
-int act_on(struct run *run, const struct action *action, const bool *chosen)
+/* "web, db": for the record. */
+static void name_acted(char names[ACTED_NAMES_SIZE], const char *name)
 {
-    unsigned count = 0;
-    for (unsigned i = 0; i < run->plan.container_count; i++) {
-        const struct container *container = &run->plan.containers[i];
-        if (!chosen[i] || container->self) {
-            continue;
-        }
-        count++;
-        if (TELL(run, PROCESS_AGENT, act, .container = container->index, .action = action->action,
-                 .seconds = run->options.stop_timeout,
-                 .policy = text_of(action->former_policy ? container->restart_policy : "no"),
-                 .retries = action->former_policy ? container->restart_retries : 0) != 0) {
-            return -1;
-        }
-    }
-    double patience = (double)run->options.stop_timeout + (double)run->options.docker_timeout;
-    if (count == 0) {
-        return 0;
-    }
+    size_t used = strlen(names);
+    snprintf(names + used, ACTED_NAMES_SIZE - used, "%s%s", used == 0 ? "" : ", ", name);
+}
+
+/* What was queued, to its end. */
+static int run_actions(struct run *run, const struct action *action, double patience)
+{
     if (TELL(run, PROCESS_AGENT, act_run, .deadline = (uint64_t)patience) != 0) {
         return -1;
     }
@@ -137,6 +129,31 @@ int act_on(struct run *run, const struct action *action, const bool *chosen)
             return -1;
         }
     }
+}
+
+int act_on(struct run *run, const struct action *action, const bool *chosen)
+{
+    unsigned count = 0;
+    char names[ACTED_NAMES_SIZE] = "";
+    for (unsigned i = 0; i < run->plan.container_count; i++) {
+        const struct container *container = &run->plan.containers[i];
+        if (!chosen[i] || container->self) {
+            continue;
+        }
+        count++;
+        name_acted(names, container->name);
+        if (TELL(run, PROCESS_AGENT, act, .container = container->index, .action = action->action,
+                 .seconds = run->options.stop_timeout,
+                 .policy = text_of(action->former_policy ? container->restart_policy : "no"),
+                 .retries = action->former_policy ? container->restart_retries : 0) != 0) {
+            return -1;
+        }
+    }
+    double patience = (double)run->options.stop_timeout + (double)run->options.docker_timeout;
+    if (count == 0) {
+        return 0;
+    }
+    return AUDITED(run, action->what, names, run_actions(run, action, patience));
 }
 
 int inspect_container(struct run *run, const struct container *container, struct msg_container_state *state)

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "backup_name.h"
 #include "choice.h"
 #include "fetcher.h"
@@ -93,11 +94,14 @@ static int greet_engine(struct run *run)
         return -1;
     }
     say("Docker Engine %s (API %s)", engine.version.data, engine.api_version.data);
+    AUDIT("engine", AUDIT_TEXT("version", engine.version.data), AUDIT_TEXT("api_version", engine.api_version.data),
+          AUDIT_TEXT("security", engine.security.data));
     return 0;
 }
 
 static int check_stack(struct run *run)
 {
+    audit_containers(run);
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
         if (container->swarm) {

@@ -1,6 +1,7 @@
 /* Phase 5: swap what was staged with what is live. */
 #include <string.h>
 
+#include "audit.h"
 #include "databases.h"
 #include "download.h"
 #include "monitor.h"
@@ -8,6 +9,15 @@
 #include "phases.h"
 #include "stack.h"
 #include "workers.h"
+
+static int put_layer(struct run *run, const struct stream *stream, unsigned merged)
+{
+    struct msg_layer_done done;
+    return TELL(run, PROCESS_AGENT, layer_put, .container = run->plan.containers[stream->container].index,
+                .label = text_of(stream->name), .stream = merged) != 0
+               ? -1
+               : EXPECT(run, layer_done, STEP_PATIENCE, &done);
+}
 
 /* A path in a container's own layer: the archive API, after its present content was saved. */
 static int restore_layer(struct run *run, struct stream *stream)
@@ -37,16 +47,14 @@ static int restore_layer(struct run *run, struct stream *stream)
     if (write_note(run) != 0) {
         return -1;
     }
-    return TELL(run, PROCESS_AGENT, layer_put, .container = container->index, .label = text_of(stream->name),
-                .stream = merged) != 0
-               ? -1
-               : EXPECT(run, layer_done, STEP_PATIENCE, &done);
+    return AUDITED(run, "write into the container's layer", stream->path, put_layer(run, stream, merged));
 }
 
 static int report_volume(struct run *run, struct stream *stream)
 {
     stream->done = true;
     run->volumes_restored++;
+    audit_volume(run, stream);
     for (unsigned i = 0; i < stream->destination_count; i++) {
         if (stream->destinations[i].read_only) {
             say("The container of service '%s' mounts %s read-only; it was restored nevertheless", stream->service,

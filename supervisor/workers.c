@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "audit.h"
 #include "output.h"
 #include "sandbox.h"
 #include "spawn.h"
@@ -14,6 +15,7 @@
 
 static int check_layers(struct run *run, const char *name, uint64_t layers, const char *missing)
 {
+    audit_worker(name, layers, missing);
     if ((layers & LAYER_SECCOMP) == 0) {
         return run_fail(run, EXIT_SANDBOX, "%s runs without a seccomp filter", name);
     }
@@ -97,10 +99,15 @@ int stager_close(struct run *run)
     return 0;
 }
 
-int stager_step(struct run *run, enum message_type type, const void *message, struct msg_swapped *swapped)
+static int take_step(struct run *run, enum message_type type, const void *message, struct msg_swapped *swapped)
 {
     if (monitor_send(run, PROCESS_AGENT, type, message) != 0) {
         return -1;
     }
     return EXPECT(run, swapped, STEP_PATIENCE, swapped);
+}
+
+int stager_step(struct run *run, enum message_type type, const void *message, struct msg_swapped *swapped)
+{
+    return AUDITED(run, message_rule(type)->name, "the volumes of this run", take_step(run, type, message, swapped));
 }

@@ -155,7 +155,7 @@ class Unpacker:
         for want in wants:
             self.want(*want)
         self.down.write(encode("unpack", size=len(archive) if size is None else size, sha256=sha256,
-                               format=archive_format))
+                               format=archive_format, digests=1))
         feeder = threading.Thread(target=self._feed, args=(archive, close), daemon=True)
         collector = threading.Thread(target=self._collect, args=(result,), daemon=True)
         feeder.start()

@@ -22,7 +22,7 @@ packages_of() {
 		echo libcmocka-dev python3 python3-pytest \
 			docker.io docker-compose mmdebstrap ca-certificates \
 			radosgw ceph-mon ceph-osd ceph-common \
-			awscli zstd tar xz-utils attr acl iproute2 openssl curl procps util-linux strace
+			awscli minisign zstd tar xz-utils attr acl iproute2 openssl curl procps util-linux strace
 		;;
 	lint)
 		echo clang clang-format clang-tidy libclang-rt-14-dev shellcheck

@@ -60,6 +60,7 @@ struct section *sections_find(struct sections *sections, enum section_kind kind,
     sections->last = sections->count++;
     struct section *section = &sections->found[sections->last];
     *section = (struct section){.kind = kind, .want = find_want(sections, kind, service, name)};
+    SHA256_Init(&section->hash);
     strcpy(section->service, service);
     strcpy(section->name, name);
     return section;

@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The old interface of SHA-256: its state is a struct, so that thousands of sections need no heap after the lock-down.
+ */
+#define OPENSSL_API_COMPAT 0x10101000L
+#include <openssl/sha.h>
+
 #include "messages.h"
 
 #define MAX_WANTS (MAX_STREAMS + 1)
@@ -26,6 +31,7 @@ struct section {
     char name[256];
     uint64_t entries; /* all but the volume's root */
     uint64_t bytes;   /* of regular files' contents, or of SQL as it will be loaded */
+    SHA256_CTX hash;  /* of what was put out, where the supervisor asked for it */
     bool warned;      /* that attributes were left out */
 };
 

@@ -3,6 +3,7 @@
 
 #include <archive_entry.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +23,7 @@ struct unpacker {
     struct channel *channel;
     int data_in;
     uint64_t max_bytes;
+    bool digests;  /* of each section's bytes are wanted */
     uint64_t told; /* bytes of the archive when `unpacking` was sent last */
     struct reader *reader;
     struct tar_writer *writer;
@@ -50,10 +52,13 @@ static int put_bulk(void *context, const void *data, size_t size)
 {
     struct unpacker *unpacker = context;
     const struct want *want = unpacker->section->want;
-    if (want == NULL || bulk_put(&unpacker->bulk, want->stream, data, size) == 0) {
+    if (want == NULL) {
         return 0;
     }
-    return lost_bulk(unpacker->failure);
+    if (unpacker->digests) {
+        SHA256_Update(&unpacker->section->hash, data, size);
+    }
+    return bulk_put(&unpacker->bulk, want->stream, data, size) == 0 ? 0 : lost_bulk(unpacker->failure);
 }
 
 struct unpacker *unpacker_new(struct channel *channel, const struct unpack_limits *limits, int data_in, int data_out)
@@ -356,13 +361,29 @@ static int end_streams(struct unpacker *unpacker)
     return bulk_end(&unpacker->bulk) == 0 ? 0 : lost_bulk(unpacker->failure);
 }
 
+/* In hexadecimal, or empty where it was not asked for. */
+static void section_digest(const struct unpacker *unpacker, struct section *section, char hex[SHA256_HEX_SIZE])
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    hex[0] = '\0';
+    if (!unpacker->digests || section->want == NULL || SHA256_Final(digest, &section->hash) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof digest; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+}
+
 static int tell_totals(struct unpacker *unpacker, const char *digest)
 {
     for (size_t i = 0; i < unpacker->sections.count; i++) {
-        const struct section *section = &unpacker->sections.found[i];
+        struct section *section = &unpacker->sections.found[i];
+        char sha256[SHA256_HEX_SIZE];
+        section_digest(unpacker, section, sha256);
         if (TELL(unpacker->failure, unpacker->channel, section_total, .wanted = section->want != NULL,
                  .stream = stream_of(section), .kind = section->kind, .service = text_of(section->service),
-                 .name = text_of(section->name), .entries = section->entries, .bytes = section->bytes) != 0) {
+                 .name = text_of(section->name), .entries = section->entries, .bytes = section->bytes,
+                 .sha256 = text_of(sha256)) != 0) {
             return -1;
         }
     }
@@ -380,6 +401,7 @@ int unpacker_run(struct unpacker *unpacker, const struct msg_unpack *unpack, str
     struct msg_unpack kept = *unpack;
     kept.sha256.data = expected;
     unpacker->failure = failure;
+    unpacker->digests = unpack->digests != 0;
     unpacker->told = 0;
     entry_policy_start(&unpacker->policy);
     if (reader_start(unpacker->reader, unpacker->data_in, &kept, failure) != 0 || unpack_all(unpacker) != 0 ||

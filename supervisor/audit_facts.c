@@ -1,0 +1,277 @@
+/* Events of the audit record that are made of the run's state. Nothing secret: options with secrets are left out. */
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "audit.h"
+#include "cleanup.h"
+#include "hash.h"
+#include "output.h"
+#include "sandbox.h"
+
+/* A URL with the part before the host's @ taken out: it may hold a password. */
+static void add_option(void *object, const char *variable, const char *value)
+{
+    char shown[2048];
+    const char *authority = strstr(value, "://");
+    const char *end = authority == NULL ? NULL : authority + 3 + strcspn(authority + 3, "/?#");
+    const char *at = end == NULL ? NULL : memrchr(authority, '@', (size_t)(end - authority));
+    if (at == NULL) {
+        cJSON_AddStringToObject(object, variable, value);
+        return;
+    }
+    snprintf(shown, sizeof shown, "%.*s***%s", (int)(authority + 3 - value), value, at);
+    cJSON_AddStringToObject(object, variable, shown);
+}
+
+static void add_hash(cJSON *object, const char *name, const char *path)
+{
+    char sha256[SHA256_HEX_SIZE];
+    cJSON_AddStringToObject(object, name, sha256_file(path, sha256) == 0 ? sha256 : "");
+}
+
+static cJSON *binaries(const struct run *run)
+{
+    cJSON *object = cJSON_CreateObject();
+    char path[4200];
+    add_hash(object, "restore", "/proc/self/exe");
+    for (int i = 0; i < PROCESS_COUNT; i++) {
+        snprintf(path, sizeof path, "%s/%s", run->directory, process_table[i].executable);
+        add_hash(object, process_table[i].executable, path);
+    }
+    snprintf(path, sizeof path, "%s/restore-stager.tar", run->directory);
+    add_hash(object, "restore-stager.tar", path);
+    return object;
+}
+
+/* Each rule as a line: system call, then index, mask and value of each argument that is limited. */
+static void add_policy(cJSON *object, const struct policy *policy)
+{
+    char *text = NULL;
+    size_t size = 0;
+    char sha256[SHA256_HEX_SIZE];
+    FILE *out = open_memstream(&text, &size);
+    for (size_t i = 0; out != NULL && i < policy->rule_count; i++) {
+        const struct policy_rule *rule = &policy->rules[i];
+        fputs(rule->syscall, out);
+        for (size_t j = 0; j < 3 && rule->arguments[j].comparison != COMPARE_NONE; j++) {
+            const struct policy_argument *argument = &rule->arguments[j];
+            uint64_t mask = argument->comparison == COMPARE_MASKED ? argument->mask : UINT64_MAX;
+            fprintf(out, " %u &%llx =%llx", argument->index, (unsigned long long)mask,
+                    (unsigned long long)argument->value);
+        }
+        fputc('\n', out);
+    }
+    if (out != NULL && fclose(out) == 0 && sha256_hex(text, size, sha256) == 0) {
+        cJSON_AddStringToObject(object, policy->name, sha256);
+    }
+    free(text);
+}
+
+static cJSON *policies(void)
+{
+    cJSON *object = cJSON_CreateObject();
+    static const struct policy *const all[] = {&policy_fetcher, &policy_fetcher_file, &policy_unpacker,
+                                               &policy_docker_agent, &policy_stager};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        add_policy(object, all[i]);
+    }
+    return object;
+}
+
+static cJSON *kernel(void)
+{
+    struct utsname name;
+    cJSON *object = cJSON_CreateObject();
+    if (uname(&name) == 0) {
+        cJSON_AddStringToObject(object, "machine", name.machine);
+        cJSON_AddStringToObject(object, "release", name.release);
+        cJSON_AddStringToObject(object, "version", name.version);
+    }
+    return object;
+}
+
+static cJSON *identity(const struct run *run)
+{
+    cJSON *object = cJSON_CreateObject();
+    cleanup_fclose FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+        if (strncmp(line, "CapEff:\t", 8) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            cJSON_AddStringToObject(object, "capabilities", line + 8);
+        }
+    }
+    cJSON_AddStringToObject(object, "container", run->self);
+    cJSON_AddNumberToObject(object, "gid", getegid());
+    cJSON_AddNumberToObject(object, "uid", geteuid());
+    return object;
+}
+
+cJSON *audit_begin_facts(const struct run *run)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON *options = cJSON_AddObjectToObject(object, "options");
+    options_each(&run->options, add_option, options);
+    cJSON_AddStringToObject(object, "version", RESTORE_VERSION);
+    cJSON_AddItemToObject(object, "binaries", binaries(run));
+    cJSON_AddItemToObject(object, "policies", policies());
+    cJSON_AddItemToObject(object, "kernel", kernel());
+    cJSON_AddItemToObject(object, "identity", identity(run));
+    return object;
+}
+
+void audit_worker(const char *name, uint64_t layers, const char *missing)
+{
+    static const struct {
+        uint64_t layer;
+        const char *name;
+    } names[] = {{LAYER_SECCOMP, "seccomp"},
+                 {LAYER_LANDLOCK, "landlock"},
+                 {LAYER_NO_NEW_PRIVS, "no_new_privs"},
+                 {LAYER_MDWE, "mdwe"},
+                 {LAYER_NOT_DUMPABLE, "not_dumpable"}};
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if ((layers & names[i].layer) != 0) {
+            cJSON_AddItemToArray(list, cJSON_CreateString(names[i].name));
+        }
+    }
+    AUDIT("worker", AUDIT_TEXT("name", name), AUDIT_ITEM("layers", list), AUDIT_TEXT("missing", missing));
+}
+
+/* "20231105-120000", the time in a backup's name, which has no zone: taken as UTC. */
+static time_t stamp_time(const char *stamp)
+{
+    struct tm utc = {0};
+    return strptime(stamp, "%Y%m%d-%H%M%S", &utc) == NULL ? 0 : timegm(&utc);
+}
+
+static const char *iso_time(time_t time, char out[32])
+{
+    struct tm utc = {0};
+    out[0] = '\0';
+    if (time != 0 && gmtime_r(&time, &utc) != NULL) {
+        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+    return out;
+}
+
+void audit_source(const struct run *run)
+{
+    char made[32];
+    char modified[32];
+    const struct backup *backup = &run->backup;
+    AUDIT("source", AUDIT_TEXT("bucket", run->bucket), AUDIT_TEXT("prefix", run->prefix),
+          AUDIT_TEXT("endpoint", run->endpoint), AUDIT_TEXT("region", run->region), AUDIT_TEXT("key", backup->key),
+          AUDIT_TEXT("etag", backup->etag), AUDIT_TEXT("version_id", backup->version_id),
+          AUDIT_NUMBER("size", backup->size), AUDIT_TEXT("backup_time", iso_time(stamp_time(backup->stamp), made)),
+          AUDIT_TEXT("modified", iso_time((time_t)backup->modified, modified)));
+}
+
+void audit_containers(const struct run *run)
+{
+    for (unsigned i = 0; audit_is_on() && i < run->plan.container_count; i++) {
+        const struct container *container = &run->plan.containers[i];
+        AUDIT("container", AUDIT_TEXT("id", container->id), AUDIT_TEXT("name", container->name),
+              AUDIT_TEXT("service", container->service), AUDIT_TEXT("image", container->image),
+              AUDIT_TEXT("image_id", container->image_id), AUDIT_TEXT("state", container->state),
+              AUDIT_TEXT("health", container->health), AUDIT_TEXT("restart_policy", container->restart_policy));
+    }
+}
+
+void audit_archive(const struct run *run)
+{
+    AUDIT("archive", AUDIT_TEXT("key", run->backup.key), AUDIT_TEXT("sha256", run->sha256),
+          AUDIT_NUMBER("size", run->backup.size));
+}
+
+void audit_plan(const char *plan, const char *sha256)
+{
+    if (audit_is_on()) {
+        AUDIT("plan", AUDIT_TEXT("plan_sha256", sha256), AUDIT_ITEM("plan", cJSON_Parse(plan)));
+    }
+}
+
+static cJSON *names(const struct name_list *list)
+{
+    cJSON *array = cJSON_CreateArray();
+    for (unsigned i = 0; i < list->count; i++) {
+        cJSON_AddItemToArray(array, cJSON_CreateString(list->names[i]));
+    }
+    return array;
+}
+
+void audit_volume(const struct run *run, const struct stream *stream)
+{
+    cJSON *roots = cJSON_CreateArray();
+    for (unsigned i = 0; i < stream->destination_count; i++) {
+        const struct root *root = &run->plan.roots[stream->destinations[i].root];
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddStringToObject(object, "source", root->source);
+        cJSON_AddStringToObject(object, "subpath", root->subpath);
+        cJSON_AddItemToArray(roots, object);
+    }
+    AUDIT("volume", AUDIT_TEXT("service", stream->service), AUDIT_TEXT("name", stream->name),
+          AUDIT_TEXT("path", stream->path), AUDIT_ITEM("roots", roots), AUDIT_FLAG("layer", stream->layer),
+          AUDIT_NUMBER("entries", stream->entries), AUDIT_NUMBER("bytes", stream->bytes),
+          AUDIT_TEXT("sha256", stream->sha256));
+}
+
+void audit_database(const struct stream *stream)
+{
+    AUDIT("database", AUDIT_TEXT("engine", database_engine(stream->kind)), AUDIT_TEXT("service", stream->service),
+          AUDIT_TEXT("version", stream->version), AUDIT_TEXT("dump_version", stream->dump_version),
+          AUDIT_ITEM("databases", names(&stream->databases)), AUDIT_ITEM("roles", names(&stream->roles)),
+          AUDIT_NUMBER("tables", stream->tables), AUDIT_NUMBER("bytes", stream->bytes),
+          AUDIT_TEXT("sha256", stream->sha256), AUDIT_FLAG("checked", stream->done));
+}
+
+void audit_failure(const struct run *run)
+{
+    AUDIT("failure", AUDIT_NUMBER("exit_code", run->failure.code),
+          AUDIT_TEXT("meaning", exit_code_meaning(run->failure.code)), AUDIT_TEXT("reason", run->failure.message));
+}
+
+static const char *state_of_data(const struct run *run, int code)
+{
+    bool kept = run->options.on_failure != 0 && run->marks.stopping && run->failure.set && run->caught == 0;
+    return run->marks.concluded            ? "of the backup"
+           : code == EXIT_RECOVERY         ? "to be recovered"
+           : kept && !run->marks.concluded ? "kept as the failure left it"
+                                           : "as before";
+}
+
+void audit_outcome(const struct run *run, int code)
+{
+    time_t made = stamp_time(run->backup.stamp);
+    double now = monotonic_seconds();
+    double took = run->started_at > 0 ? now - run->started_at : 0;
+    bool ran_again = run->stopped_at > 0 && run->running_at > 0;
+    cJSON *rpo = cJSON_CreateNull();
+    cJSON *rto = cJSON_CreateNull();
+    cJSON *downtime = cJSON_CreateNull();
+    if (made != 0) {
+        cJSON_Delete(rpo);
+        rpo = cJSON_CreateNumber(difftime(time(NULL), made) - took);
+    }
+    if (ran_again) {
+        cJSON_Delete(rto);
+        cJSON_Delete(downtime);
+        rto = cJSON_CreateNumber(run->running_at - run->started_at);
+        downtime = cJSON_CreateNumber(run->running_at - run->stopped_at);
+    }
+    cJSON *phases = cJSON_CreateArray();
+    for (int i = 0; i < PHASE_COUNT; i++) {
+        cJSON_AddItemToArray(phases, cJSON_CreateNumber(run->phase_seconds[i]));
+    }
+    AUDIT("end", AUDIT_NUMBER("exit_code", code), AUDIT_TEXT("outcome", exit_code_meaning(code)),
+          AUDIT_TEXT("data", state_of_data(run, code)), AUDIT_NUMBER("seconds", took),
+          AUDIT_ITEM("phase_seconds", phases), AUDIT_ITEM("rto_seconds", rto), AUDIT_ITEM("rpo_seconds", rpo),
+          AUDIT_ITEM("downtime_seconds", downtime), AUDIT_NUMBER("warnings", output_warnings()),
+          AUDIT_NUMBER("volumes", run->volumes_restored), AUDIT_NUMBER("databases", run->databases_restored));
+}
