@@ -485,6 +485,16 @@ static void warn_about_unseen(const struct run *run)
     }
 }
 
+static bool has_deferred(const struct run *run)
+{
+    for (unsigned i = 0; i < run->plan.stream_count; i++) {
+        if (run->plan.streams[i].deferred && run->plan.streams[i].seen) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int phase_download(struct run *run)
 {
     struct pass pass = {0};
@@ -505,20 +515,21 @@ int phase_download(struct run *run)
     if (run->options.mode != MODE_VERIFY && check_users(run, false) != 0) {
         return -1;
     }
+    if (!has_deferred(run)) {
+        end_worker(run, PROCESS_FETCHER); /* and with it the credentials; its loss no longer matters */
+    }
     return settle_plan(run);
 }
 
 int stage_deferred(struct run *run)
 {
-    bool any = false;
-    for (unsigned i = 0; i < run->plan.stream_count; i++) {
-        any = any || (run->plan.streams[i].deferred && run->plan.streams[i].seen);
-    }
-    if (!any) {
+    if (!has_deferred(run)) {
         return 0;
     }
     say("Downloading once more for the data directories of databases, which are quiet now");
     struct pass pass = {.deferred = true};
     snprintf(pass.sha256, sizeof pass.sha256, "%s", run->sha256);
-    return run_pass(run, &pass);
+    int result = run_pass(run, &pass);
+    end_worker(run, PROCESS_FETCHER);
+    return result;
 }

@@ -1,4 +1,10 @@
-/* Phase 7: the commit point, then the stack as it was, then away with what the run needed. */
+/*
+ * Phase 7: the commit point, away with the old data, the stack as it was, then away with what the run has in the
+ * Engine.
+ *
+ * The old data goes before anything starts: many images walk their data at start (`find … -exec chown`, `chown -R`),
+ * and one whose walk meets a folder that is just being removed ends in an error instead of starting.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,12 +80,10 @@ static int bring_back(struct run *run, const struct choice *choice)
     return wait_healthy(run);
 }
 
-static int clean_up(struct run *run)
+static int remove_own(struct run *run)
 {
-    struct msg_swapped swapped;
     struct msg_removed removed;
-    if (stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped) != 0 || stager_close(run) != 0 ||
-        audit_intent(run, "remove", "the run's volume, stager and lock") != 0 ||
+    if (stager_close(run) != 0 || audit_intent(run, "remove", "the run's volume, stager and lock") != 0 ||
         TELL(run, PROCESS_AGENT, remove_run, .run = text_of(run->id)) != 0) {
         return -1;
     }
@@ -101,9 +105,10 @@ int phase_restart(struct run *run)
         return -1;
     }
     run->marks.concluded = true;
-    if (bring_back(run, &choice) != 0 || show_states(run, "State of the stack after the restore:") != 0) {
+    if (stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped) != 0 || bring_back(run, &choice) != 0 ||
+        show_states(run, "State of the stack after the restore:") != 0) {
         return -1;
     }
     run->marks.started = true;
-    return clean_up(run);
+    return remove_own(run);
 }

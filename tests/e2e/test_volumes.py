@@ -1,6 +1,7 @@
 """Volumes, restored by the whole chain of processes into real volumes."""
 import os
 import subprocess
+import time
 
 import harness
 import stack
@@ -353,3 +354,19 @@ def test_attributes_of_files(mini, tmp_path, store):
     assert os.getxattr(restored, "user.colour") == b"blue"
     acl = subprocess.run(["getfacl", "-n", restored], capture_output=True, text=True, check=True).stdout
     assert "user:1234:r--" in acl
+
+
+def test_old_data_is_gone_before_anything_starts(mini, store, tmp_path):
+    """An image that walks its data at start (find, chown -R) dies of a folder that vanishes meanwhile."""
+    volume = mini.volume("data")
+    walk = "for n in 1 2 3 4 5 6 7 8; do find /data > /tmp/seen || exit 1; ! grep -q /.restore- /tmp/seen || exit 2; done; " \
+           "exec sleep infinity"
+    name = mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")], command=("sh", "-c", walk))
+    write_tree(mini.path(volume), {f"old/{n % 100}/{n}": "" for n in range(20000)})
+    stack.docker("start", name)
+    store.put(mini.project, write_tree(tmp_path / "tree", {"app/volumes/data/f": "new"}))
+    result = restore(mini.project, store)
+    assert result.code == 0, result
+    time.sleep(1)
+    assert mini.states() == {name: "running"}
+    assert harness.read_tree(mini.path(volume)) == {"f": b"new"}
