@@ -47,7 +47,7 @@ $(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent: $(call obj
 # Static: it is the only file of the image that the docker-agent imports.
 $(BUILD)/bin/restore-stager $(BUILD)/policy/probe-stager: $(call objects,workers/stager)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(PROBE) -o $@ $^ -larchive -lacl -lattr -lseccomp
+	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(PROBE) -o $@ $^ -larchive -lacl -lattr -lseccomp -lcrypto
 
 # Each worker once more, by the recipes above, with tests/policy/probe.c around its lock-down: see check-sandbox.
 PROBES = $(patsubst restore-%,$(BUILD)/policy/probe-%,$(filter restore-%,$(BINARIES)))

@@ -73,6 +73,7 @@ void audit_archive(const struct run *run);
 void audit_plan(const char *plan, const char *sha256);
 void audit_volume(const struct run *run, const struct stream *stream);
 void audit_database(const struct stream *stream);
+int audit_former(struct run *run); /* asks the stager; 0, or -1 where it cannot be asked */
 void audit_worker(const char *name, uint64_t layers, const char *missing);
 void audit_failure(const struct run *run);
 void audit_outcome(const struct run *run, int code);

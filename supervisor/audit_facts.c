@@ -10,8 +10,10 @@
 #include "audit.h"
 #include "cleanup.h"
 #include "hash.h"
+#include "monitor.h"
 #include "output.h"
 #include "sandbox.h"
+#include "workers.h"
 
 /* A URL with the part before the host's @ taken out: it may hold a password. */
 static void add_option(void *object, const char *variable, const char *value)
@@ -220,6 +222,45 @@ void audit_volume(const struct run *run, const struct stream *stream)
           AUDIT_TEXT("path", stream->path), AUDIT_ITEM("roots", roots), AUDIT_FLAG("layer", stream->layer),
           AUDIT_NUMBER("entries", stream->entries), AUDIT_NUMBER("bytes", stream->bytes),
           AUDIT_TEXT("sha256", stream->sha256));
+}
+
+static void take_former(const struct run *run, const struct msg_former *former)
+{
+    const char *source = "";
+    for (unsigned i = 0; i < run->plan.root_count; i++) {
+        source = run->plan.roots[i].mount == former->mount ? run->plan.roots[i].source : source;
+    }
+    AUDIT("former", AUDIT_TEXT("source", source), AUDIT_TEXT("path", former->path.data),
+          AUDIT_NUMBER("entries", former->entries), AUDIT_NUMBER("bytes", former->bytes),
+          AUDIT_TEXT("sha256", former->sha256.data));
+}
+
+int audit_former(struct run *run)
+{
+    if (!audit_is_on()) {
+        return 0;
+    }
+    if (TELL(run, PROCESS_AGENT, survey) != 0) {
+        return -1;
+    }
+    for (;;) {
+        enum process from;
+        struct frame frame;
+        struct msg_former former;
+        if (monitor_next(run, STEP_PATIENCE, &from, &frame) != 0) {
+            return -1;
+        }
+        if (frame.type == MESSAGE_swapped) {
+            return 0;
+        }
+        if (frame.type != MESSAGE_former) {
+            return monitor_violation(run, from, "another message than those of a survey");
+        }
+        if (monitor_decode(run, from, &frame, &former) != 0) {
+            return -1;
+        }
+        take_former(run, &former);
+    }
 }
 
 void audit_database(const struct stream *stream)

@@ -105,8 +105,8 @@ int phase_restart(struct run *run)
         return -1;
     }
     run->marks.concluded = true;
-    if (stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped) != 0 || bring_back(run, &choice) != 0 ||
-        show_states(run, "State of the stack after the restore:") != 0) {
+    if (audit_former(run) != 0 || stager_step(run, MESSAGE_clean, &(struct msg_clean){}, &swapped) != 0 ||
+        bring_back(run, &choice) != 0 || show_states(run, "State of the stack after the restore:") != 0) {
         return -1;
     }
     run->marks.started = true;

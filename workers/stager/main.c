@@ -31,6 +31,7 @@
 #include "sandbox.h"
 #include "spool.h"
 #include "stage.h"
+#include "survey.h"
 #include "swap.h"
 
 #define MOUNTS "/mounts"
@@ -226,6 +227,31 @@ static int on_conclude(struct stager *stager, const struct frame *frame)
     return result != 0 ? -1 : send_counts(stager, &counts);
 }
 
+/* What `old` of each area holds, for the record. What cannot be surveyed is told without a digest: it stops nothing. */
+static int on_survey(struct stager *stager, const struct frame *frame)
+{
+    (void)frame;
+    struct swap_counts counts = {0};
+    for (size_t i = 0; i < stager->areas.count; i++) {
+        const struct area *area = stager->areas.list[i];
+        struct problem ignored = {0};
+        struct survey survey = {0};
+        cleanup_close int live = area->work ? area_open(&stager->areas, area, &ignored) : -1;
+        cleanup_close int work = live < 0 ? -1 : area_open_work(&stager->areas, area, live, &ignored);
+        cleanup_close int old = work < 0 ? -1 : tree_open(work, "old", O_RDONLY | O_DIRECTORY);
+        if (old >= 0 && survey_tree(old, &survey) != 0) {
+            survey.sha256[0] = '\0';
+        }
+        if (old >= 0 && sent(stager, SEND(&stager->channel, former, .mount = area->mount, .path = text_of(area->path),
+                                          .entries = survey.entries, .bytes = survey.bytes,
+                                          .sha256 = text_of(survey.sha256))) != 0) {
+            return -1;
+        }
+        counts.areas += old >= 0 ? 1 : 0;
+    }
+    return send_counts(stager, &counts);
+}
+
 static int on_clean(struct stager *stager, const struct frame *frame)
 {
     (void)frame;
@@ -307,6 +333,7 @@ static const handler handlers[MESSAGE_COUNT] = {
     [MESSAGE_commit] = on_commit,
     [MESSAGE_conclude] = on_conclude,
     [MESSAGE_undo] = on_undo,
+    [MESSAGE_survey] = on_survey,
     [MESSAGE_clean] = on_clean,
     [MESSAGE_read_journal] = on_read_journal,
     [MESSAGE_spool_send] = on_spool_send,
