@@ -52,9 +52,34 @@ static int add_name(struct names *names, const char *name)
     return 0;
 }
 
-static int by_bytes(const void *left, const void *right)
+/* Lets the name at `at` sink to its place in a heap of `count` names, the largest on top. */
+static void sink(char **list, size_t at, size_t count)
 {
-    return strcmp(*(char *const *)left, *(char *const *)right);
+    for (size_t child = 2 * at + 1; child < count; at = child, child = 2 * at + 1) {
+        if (child + 1 < count && strcmp(list[child], list[child + 1]) < 0) {
+            child++;
+        }
+        if (strcmp(list[at], list[child]) >= 0) {
+            return;
+        }
+        char *larger = list[child];
+        list[child] = list[at];
+        list[at] = larger;
+    }
+}
+
+/* glibc's qsort asks the kernel how much memory there is, which the policy forbids. */
+static void sort(char **list, size_t count)
+{
+    for (size_t at = count / 2; at-- > 0;) {
+        sink(list, at, count);
+    }
+    for (size_t end = count; end > 1; end--) {
+        char *largest = list[0];
+        list[0] = list[end - 1];
+        list[end - 1] = largest;
+        sink(list, 0, end - 1);
+    }
 }
 
 static int read_names(int dir, struct names *names)
@@ -69,9 +94,7 @@ static int read_names(int dir, struct names *names)
     if (list == NULL || errno != 0) {
         return -1;
     }
-    if (names->count > 1) {
-        qsort(names->list, names->count, sizeof *names->list, by_bytes);
-    }
+    sort(names->list, names->count);
     return 0;
 }
 
