@@ -16,7 +16,7 @@ LINK = $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-
 COMMON = messages ipc io log sandbox
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c)) $(COMMON:%=$(BUILD)/obj/common/%.o)
 
-BINARIES = restore restore-fetcher restore-unpacker restore-docker-agent restore-stager
+BINARIES = restore restore-fetcher restore-unpacker restore-docker-agent restore-stager restore-stretcher
 PROGRAMS = $(BINARIES:%=$(BUILD)/bin/%)
 
 all: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
@@ -43,6 +43,10 @@ $(BUILD)/bin/restore-unpacker $(BUILD)/policy/probe-unpacker: $(call objects,wor
 $(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent: $(call objects,workers/docker_agent)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lcurl -lcjson -lseccomp
+
+$(BUILD)/bin/restore-stretcher $(BUILD)/policy/probe-stretcher: $(call objects,workers/stretcher)
+	@mkdir -p $(@D)
+	$(LINK) $(PROBE) -o $@ $^ -lcrypto -lseccomp
 
 # Static: it is the only file of the image that the docker-agent imports.
 $(BUILD)/bin/restore-stager $(BUILD)/policy/probe-stager: $(call objects,workers/stager)

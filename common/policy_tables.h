@@ -39,4 +39,9 @@ static const struct policy_rule stager_rules[] = {
 };
 POLICY(stager, "stager", stager_rules);
 
+static const struct policy_rule stretcher_rules[] = {
+#include "stretcher.def"
+};
+POLICY(stretcher, "stretcher", stretcher_rules);
+
 #endif

@@ -7,6 +7,7 @@
 
 enum {
     FD_NULL_IN = 0,     /* /dev/null */
+    FD_SECRET = 0,      /* instead of it, for a worker to which the process table gives a secret: its file */
     FD_NULL_OUT = 1,    /* /dev/null */
     FD_LOG = 2,         /* non-blocking pipe to the supervisor: lines, see log.h */
     FD_CONTROL_IN = 3,  /* frames from the supervisor */

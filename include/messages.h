@@ -34,7 +34,15 @@ enum watch_mode { WATCH_OFF, WATCH_FOLLOW, WATCH_REPORT };
 /* Of a run's journal, in order. STAGED covers all before the first rename; CONCLUDED is the point of no return. */
 enum journal_phase { JOURNAL_NONE, JOURNAL_STAGED, JOURNAL_SWAPPING, JOURNAL_SWAPPED, JOURNAL_CONCLUDED };
 
-enum party { PARTY_SUPERVISOR, PARTY_FETCHER, PARTY_UNPACKER, PARTY_AGENT, PARTY_STAGER, PARTY_WORKER };
+enum party {
+    PARTY_SUPERVISOR,
+    PARTY_FETCHER,
+    PARTY_UNPACKER,
+    PARTY_AGENT,
+    PARTY_STAGER,
+    PARTY_STRETCHER,
+    PARTY_WORKER
+};
 
 /* States of a conversation, one bit each, so that a message can name several. */
 enum state {
@@ -62,7 +70,8 @@ enum state {
     STATE_NOTING = 1 << 20,
     STATE_SWAPPING = 1 << 21,
     STATE_SPOOLING = 1 << 22,
-    STATE_ANY_STATE = (1 << 23) - 1,
+    STATE_STRETCHING = 1 << 23,
+    STATE_ANY_STATE = (1 << 24) - 1,
 };
 
 /* TEXT: `data` is NUL-terminated and `size` does not count the NUL. BYTES: no NUL. Not owned. */

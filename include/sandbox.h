@@ -46,6 +46,7 @@ extern const struct policy policy_fetcher_file;
 extern const struct policy policy_unpacker;
 extern const struct policy policy_docker_agent;
 extern const struct policy policy_stager;
+extern const struct policy policy_stretcher;
 
 /* A directory that Landlock leaves open; everything else is closed. access: LANDLOCK_ACCESS_FS_* bits. */
 struct sandbox_path {

@@ -193,8 +193,13 @@ static int check_encryption(struct run *run)
                         "and store the result beside it without .gpg, then restore that with BACKUP_FILE",
                         name);
     }
-    if (run->backup.encryption == ENCRYPTION_AGE) {
-        return run_fail(run, EXIT_USAGE, "Backup '%s' is encrypted with age, which is not decrypted here", name);
+    const struct options *options = &run->options;
+    if (run->backup.encryption == ENCRYPTION_AGE && options->age_identity_file == NULL &&
+        options->age_passphrase_file == NULL) {
+        return run_fail(run, EXIT_USAGE,
+                        "Backup '%s' is encrypted with age: set AGE_IDENTITY_FILE to the file of its identity, or "
+                        "AGE_PASSPHRASE_FILE to that of its passphrase",
+                        name);
     }
     return 0;
 }

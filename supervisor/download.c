@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "audit.h"
+#include "backup_name.h"
 #include "choice.h"
 #include "fetcher.h"
 #include "monitor.h"
@@ -16,6 +17,7 @@
 #include "plan_report.h"
 #include "spawn.h"
 #include "stack.h"
+#include "stretching.h"
 #include "workers.h"
 
 #define SILENCE_SECONDS 1800 /* syncing gigabytes to a slow disk says nothing for long */
@@ -96,7 +98,8 @@ static int begin_pass(struct run *run, struct pass *pass)
     const char *sha256 = pass->deferred ? pass->sha256 : run->options.backup_sha256;
     const struct backup *backup = &run->backup;
     if (TELL(run, PROCESS_UNPACKER, unpack, .size = backup->size, .sha256 = text_of(sha256 == NULL ? "" : sha256),
-             .digests = audit_is_on(), .format = backup->format) != 0) {
+             .digests = audit_is_on(), .format = backup->format, .encrypted = backup->encryption == ENCRYPTION_AGE,
+             .passphrase = run->options.age_passphrase_file != NULL) != 0) {
         return -1;
     }
     return TELL(run, PROCESS_FETCHER, get, .key = text_of(backup->key), .size = backup->size,
@@ -336,6 +339,12 @@ static int take_frame(struct run *run, struct pass *pass, enum process from, con
     case MESSAGE_stage_end:
         pass->staged = true;
         return 0;
+    case MESSAGE_passphrase_wanted:
+        return take_passphrase_wanted(run, from, frame);
+    case MESSAGE_ready:
+        return take_stretcher_ready(run, from, frame);
+    case MESSAGE_stretched:
+        return take_stretched(run, from, frame);
     case MESSAGE_unpacking:
     case MESSAGE_staging:
         return 0;

@@ -6,10 +6,13 @@
 
 #include "messages.h"
 
-enum process { PROCESS_FETCHER, PROCESS_UNPACKER, PROCESS_AGENT, PROCESS_COUNT };
+enum process { PROCESS_FETCHER, PROCESS_UNPACKER, PROCESS_AGENT, PROCESS_STRETCHER, PROCESS_COUNT };
 
 /* Where a worker's bulk descriptors lead. */
 enum data_pipe { PIPE_NONE, PIPE_ARCHIVE, PIPE_STREAMS, PIPE_COUNT };
+
+/* A secret that a worker reads itself, from a file that the supervisor opens and never reads. */
+enum secret { SECRET_NONE, SECRET_AGE_IDENTITY, SECRET_AGE_PASSPHRASE };
 
 struct process_rule {
     const char *name;       /* as in the log */
@@ -18,6 +21,7 @@ struct process_rule {
     enum data_pipe data_in;
     enum data_pipe data_out;
     bool relays_stager; /* its channel carries the stager's conversation too */
+    enum secret secret;
     const char *holds;
     const char *never_has;
 };

@@ -77,6 +77,15 @@ static void run_child(const struct launch *launch)
     _exit(EXIT_SANDBOX);
 }
 
+/* The file of the worker's secret, for it alone to read, or -1 where it has none. */
+static int open_secret(const struct run *run, enum secret secret)
+{
+    const char *path = secret == SECRET_AGE_IDENTITY     ? run->options.age_identity_file
+                       : secret == SECRET_AGE_PASSPHRASE ? run->options.age_passphrase_file
+                                                         : NULL;
+    return path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static int data_descriptor(const struct run *run, enum data_pipe pipe, int end, int null)
 {
     return pipe == PIPE_NONE ? null : run->pipes[pipe][end];
@@ -104,13 +113,14 @@ int spawn_worker(struct run *run, enum process process)
     const struct process_rule *rule = &process_table[process];
     int down[2], up[2], log[2];
     cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    cleanup_close int secret = open_secret(run, rule->secret);
     if (null < 0 || pipe2(down, O_CLOEXEC) != 0 || pipe2(up, O_CLOEXEC) != 0 || pipe2(log, O_CLOEXEC) != 0) {
         return run_fail(run, EXIT_INTERNAL, "Cannot prepare %s: %s", rule->name, strerror(errno));
     }
     fcntl(log[1], F_SETFL, O_NONBLOCK);
     struct launch launch = {.name = rule->executable};
     snprintf(launch.path, sizeof launch.path, "%s/%s", run->directory, rule->executable);
-    launch.descriptors[FD_NULL_IN] = null;
+    launch.descriptors[FD_SECRET] = secret < 0 ? null : secret;
     launch.descriptors[FD_NULL_OUT] = null;
     launch.descriptors[FD_LOG] = log[1];
     launch.descriptors[FD_CONTROL_IN] = down[0];

@@ -3,6 +3,8 @@
  * targets, and the space where the bytes will go.
  */
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "audit.h"
 #include "backup_name.h"
 #include "choice.h"
+#include "cleanup.h"
 #include "fetcher.h"
 #include "location.h"
 #include "monitor.h"
@@ -72,6 +75,23 @@ static int check_as_of(struct run *run)
     return 0;
 }
 
+/* The workers read them; that they can be opened is said before anything begins. */
+static int check_secret_files(struct run *run)
+{
+    const struct {
+        const char *variable, *path;
+    } files[] = {{"AGE_IDENTITY_FILE", run->options.age_identity_file},
+                 {"AGE_PASSPHRASE_FILE", run->options.age_passphrase_file}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        cleanup_close int fd = files[i].path == NULL ? -1 : open(files[i].path, O_RDONLY | O_CLOEXEC);
+        if (files[i].path != NULL && fd < 0) {
+            return run_fail(run, EXIT_USAGE, "%s: cannot read '%s': %s", files[i].variable, files[i].path,
+                            strerror(errno));
+        }
+    }
+    return 0;
+}
+
 static int check_options(struct run *run)
 {
     const struct options *options = &run->options;
@@ -84,7 +104,7 @@ static int check_options(struct run *run)
         check_sha256(run, "APPROVED_PLAN_SHA256", options->approved_plan) != 0) {
         return -1;
     }
-    return location_parse(run);
+    return check_secret_files(run) != 0 ? -1 : location_parse(run);
 }
 
 static int greet_engine(struct run *run)

@@ -35,11 +35,13 @@ static int check_layers(struct run *run, const char *name, uint64_t layers, cons
 int worker_ready(struct run *run, enum process process)
 {
     struct msg_ready ready;
-    if (EXPECT(run, ready, READY_SECONDS, &ready) != 0) {
-        return -1;
-    }
-    run->workers[process].layers = (unsigned)ready.layers;
-    if (check_layers(run, process_table[process].name, ready.layers, ready.missing.data) != 0) {
+    return EXPECT(run, ready, READY_SECONDS, &ready) != 0 ? -1 : worker_check(run, process, &ready);
+}
+
+int worker_check(struct run *run, enum process process, const struct msg_ready *ready)
+{
+    run->workers[process].layers = (unsigned)ready->layers;
+    if (check_layers(run, process_table[process].name, ready->layers, ready->missing.data) != 0) {
         return -1;
     }
     return check_confinement(run, &run->workers[process]);

@@ -7,6 +7,9 @@
 /* The barrier: wait for `ready` (10 s), check the layers it reports and /proc, before anything secret is sent. */
 int worker_ready(struct run *run, enum process process);
 
+/* The same, of its `ready` that came already. */
+int worker_check(struct run *run, enum process process, const struct msg_ready *ready);
+
 int unpacker_start(struct run *run);
 int agent_start(struct run *run);
 

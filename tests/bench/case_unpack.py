@@ -22,7 +22,9 @@ class Unpacker(unpacker_driver.Unpacker):
             self.want(*want)
         drain.in_background(drain.to_nothing, self.bulk.fileno())
         drain.in_background(self._feed, path, False)
-        self.down.write(unpacker_driver.encode("unpack", size=path.stat().st_size, sha256="", format=unpacker_driver.ZSTD))
+        self.down.write(unpacker_driver.encode("unpack", size=path.stat().st_size, sha256="", format=unpacker_driver.ZSTD,
+                                               digests=0, encrypted=0,
+                                               passphrase=0))
         for name, values in self.frames:
             if name == "unpacked":
                 return values

@@ -6,7 +6,8 @@ import time
 
 # As the kernel shows them: at most 15 bytes.
 NAMES = {"restore": "restore", "restore-fetcher": "fetcher", "restore-unpacke": "unpacker",
-         "restore-docker-": "docker-agent", "restore-stager": "stager"}
+         "restore-docker-": "docker-agent", "restore-stager": "stager",
+         "restore-stretch": "stretcher"}
 
 
 def _read(pid, name):

@@ -225,7 +225,7 @@ def test_workers_are_found_in_libexec_and_never_on_the_path(store, tmp_path):
     assert result.code == 0, result
     assert not (fake / "restore-fetcher.called").exists()
     assert sorted(path.name for path in (tmp_path / "root/opt/restore/libexec/restore").iterdir()) == [
-        "restore-docker-agent", "restore-fetcher", "restore-stager.tar", "restore-unpacker"]
+        "restore-docker-agent", "restore-fetcher", "restore-stager.tar", "restore-stretcher", "restore-unpacker"]
     (tmp_path / "root/opt/restore/libexec/restore/restore-fetcher").unlink()
     result = restore("app", store, binary=installed, RESTORE_MODE="list", PATH=f"{fake}:/usr/bin:/bin")
     assert result.code == 1 and "neither beside" in result.err, result

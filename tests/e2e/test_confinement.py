@@ -6,7 +6,7 @@ import pytest
 from harness import restore, write_tree
 from processes import Watch
 
-WORKERS = ("restore-fetcher", "restore-unpacker", "restore-docker-agent")
+WORKERS = ("restore-fetcher", "restore-unpacker", "restore-docker-agent", "restore-stretcher")
 
 
 def libraries(binary):
@@ -20,6 +20,9 @@ def test_libraries():
         assert name not in unpacker
     fetcher = libraries("restore-fetcher")
     assert "libcurl" in fetcher and "libarchive" not in fetcher and "cjson" not in fetcher
+    stretcher = libraries("restore-stretcher")
+    for name in ("libcurl", "libssl", "libarchive", "libzstd", "cjson"):
+        assert name not in stretcher
     supervisor = libraries("restore")
     for name in ("libcurl", "libarchive", "libzstd", "libssl"):
         assert name not in supervisor

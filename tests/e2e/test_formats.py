@@ -174,7 +174,7 @@ def test_large_files_come_through_whole():
 @pytest.fixture
 def app(mini):
     volume = mini.volume("data")
-    mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")], start=True)
+    mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")], start=True, options=("--network", "none"))
     root = mini.path(volume)
     write_tree(root, {"old": "data"})
     return mini.project, root

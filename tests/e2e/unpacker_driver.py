@@ -4,6 +4,7 @@ import os
 import re
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ class Result:
 class Unpacker:
     """One process; `run` may be called again after a pass that succeeded."""
 
-    def __init__(self, window_log_max=27, max_entries=10**7, max_bytes=2**50, restore_devices=0):
+    def __init__(self, window_log_max=27, max_entries=10**7, max_bytes=2**50, restore_devices=0, identities=b""):
         pairs = [os.pipe() for _ in range(5)]
         (log_in, log_out), (down_in, down_out), (up_in, up_out), (data_in, data_out), (bulk_in, bulk_out) = pairs
         for fd in (data_out, bulk_in):
@@ -109,7 +110,12 @@ class Unpacker:
                 os.dup2(fd, target)
 
         null = open(os.devnull, "r+b", buffering=0)
-        self.process = subprocess.Popen([BINARY], stdin=null, stdout=null, env={}, pass_fds=(3, 4, 5, 6),
+        secret = null
+        if identities:
+            secret = tempfile.TemporaryFile(buffering=0)
+            secret.write(identities)
+            secret.seek(0)
+        self.process = subprocess.Popen([BINARY], stdin=secret, stdout=null, env={}, pass_fds=(3, 4, 5, 6),
                                         preexec_fn=place)
         for fd in wanted.values():
             os.close(fd)
@@ -144,7 +150,8 @@ class Unpacker:
                 assert values["stream"] not in result.ended
                 result.streams.setdefault(values["stream"], bytearray()).extend(values["bytes"])
 
-    def run(self, archive, wants=(), sha256="", size=None, close=False, deadline=60, archive_format=ZSTD):
+    def run(self, archive, wants=(), sha256="", size=None, close=False, deadline=60, archive_format=ZSTD, encrypted=0,
+            stretch=None):
         """One pass. close: end of file behind the archive's bytes, as when a download breaks off. Behind the deadline
         the process is killed, and the result is neither `unpacked` nor `failed`."""
         result = Result()
@@ -155,13 +162,16 @@ class Unpacker:
         for want in wants:
             self.want(*want)
         self.down.write(encode("unpack", size=len(archive) if size is None else size, sha256=sha256,
-                               format=archive_format, digests=1))
+                               format=archive_format, digests=1, encrypted=encrypted,
+                               passphrase=int(stretch is not None)))
         feeder = threading.Thread(target=self._feed, args=(archive, close), daemon=True)
         collector = threading.Thread(target=self._collect, args=(result,), daemon=True)
         feeder.start()
         collector.start()
         for name, values in self.frames:
             result.messages.append((name, values))
+            if name == "passphrase_wanted":
+                self.down.write(encode("passphrase_key", key=stretch(values["salt"], values["work_factor"])))
             if name in ("unpacked", "failed"):
                 break
         watch.cancel()
@@ -198,6 +208,8 @@ class Unpacker:
             file.close()
 
 
-def unpack(archive, wants=(), sha256="", size=None, close=False, archive_format=ZSTD, **limits):
+def unpack(archive, wants=(), sha256="", size=None, close=False, archive_format=ZSTD, encrypted=0, stretch=None,
+           **limits):
     with Unpacker(**limits) as unpacker:
-        return unpacker.run(archive, wants, sha256, size, close, archive_format=archive_format)
+        return unpacker.run(archive, wants, sha256, size, close, archive_format=archive_format, encrypted=encrypted,
+                            stretch=stretch)

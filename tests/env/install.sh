@@ -22,13 +22,16 @@ packages_of() {
 		echo libcmocka-dev python3 python3-pytest \
 			docker.io docker-compose mmdebstrap ca-certificates \
 			radosgw ceph-mon ceph-osd ceph-common \
-			awscli minisign zstd tar xz-utils attr acl iproute2 openssl curl procps util-linux strace
+			awscli minisign age zstd tar xz-utils attr acl iproute2 openssl curl procps util-linux strace
+		;;
+	vectors)
+		echo npm
 		;;
 	lint)
 		echo clang clang-format clang-tidy libclang-rt-14-dev shellcheck
 		;;
 	*)
-		echo "install.sh: unknown group '$1' (build, test, lint)" >&2
+		echo "install.sh: unknown group '$1' (build, test, vectors, lint)" >&2
 		exit 2
 		;;
 	esac

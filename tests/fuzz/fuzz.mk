@@ -8,3 +8,4 @@ FUZZ_fuzz_s3_list = workers/fetcher/s3_list.c workers/fetcher/s3_error.c workers
 FUZZLIBS_fuzz_s3_list = -lexpat -lcrypto -lcurl
 FUZZLIBS_fuzz_entry_policy = -lcrypto
 FUZZ_fuzz_exec_stream = workers/docker_agent/demux.c workers/docker_agent/single_file.c
+FUZZ_fuzz_age_header = workers/unpacker/age_header.c

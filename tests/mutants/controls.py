@@ -10,6 +10,7 @@ UNPACKER = "e2e:test_unpacker.py::"
 HOSTILE = UNPACKER + "test_hostile_archive_is_refused_by_name"
 PACKED = UNPACKER + "test_what_is_no_sound_zstd_is_named"
 FORMATS = "e2e:test_formats.py::"
+ENCRYPTED = "e2e:test_encrypted.py::"
 FETCHER = "e2e:test_fetcher.py::"
 STAGER = "e2e:test_stager.py::"
 AGENT = "e2e:test_docker_agent.py::"
@@ -39,6 +40,16 @@ READING = [
             FORMATS + "test_nothing_cut_passes[xz]"),
     Control("xz without checks", "workers/unpacker/xz_reader.c", "LZMA_CONCATENATED | LZMA_TELL_NO_CHECK |",
             "LZMA_CONCATENATED |", FORMATS + "test_what_is_no_sound_archive_of_its_kind_is_named[xz-no-check]"),
+    Control("tag of a chunk", "workers/unpacker/age_crypto.c", "EVP_DecryptFinal_ex(context, inside == 0 ? none : out + written, &rest) == 1 &&",
+            "(EVP_DecryptFinal_ex(context, inside == 0 ? none : out + written, &rest), rest = 0, 1) &&",
+            ENCRYPTED + "test_every_cut_and_every_flipped_bit_is_refused[flipped]"),
+    Control("MAC of the age header", "workers/unpacker/age.c", "CRYPTO_memcmp(mac, age->header.mac, sizeof mac) == 0",
+            "CRYPTO_memcmp(mac, age->header.mac, 0) == 0", ENCRYPTED + "test_what_cannot_be_decrypted_is_named[stanza-added]"),
+    Control("last chunk of an encrypted archive", "workers/unpacker/age.c",
+            "return age->have == 0 ? 0 :", "return age->have != SIZE_MAX ? 0 :",
+            "e2e:test_age_vectors.py::test_every_vector_gets_its_verdict[1000000]"),
+    Control("work factor of a passphrase", "workers/unpacker/age_header.c", "    if (value > AGE_WORK_FACTOR_MAX) {",
+            "    if (value > 99) {", "e2e:test_age_vectors.py::test_every_vector_gets_its_verdict[4096]"),
     Control("largest window", "workers/unpacker/zstd_reader.c", "header->windowSize > reader->window_max",
             "header->windowSize > UINT64_MAX - 1", "unit:test_zstd_reader:refuses_larger_windows_than_allowed"),
     Control("BACKUP_SHA256", "workers/unpacker/unpack.c", "strcasecmp(unpack->sha256.data, digest) != 0",

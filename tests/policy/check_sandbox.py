@@ -64,6 +64,7 @@ def workers(store):
                ("fetcher_config", {"endpoint": "file:", "bucket": str(store), "attempts": 1})),
         Worker("docker-agent", "docker_agent", "probe-docker-agent",
                ("agent_config", {"socket": "/nowhere/docker.sock", "project": "sandbox", "timeout": 20})),
+        Worker("stretcher", "stretcher", "probe-stretcher", ("stretcher_config", {"salt": b"s" * 16, "work_factor": 1})),
         Worker("stager", "stager", "probe-stager", ("stager_config", {"run": "sandbox"})),
     ]
 
@@ -127,7 +128,9 @@ def run(worker, probes, folder, trials, control=False):
         inside = [config, answers, log_end]
     else:
         command = [*NO_CAPABILITIES, binary]
-        inside = [null, null, log_end, config, answers, null, null]
+        (folder / "secret").write_text("# a passphrase for one worker, a comment for the other\n")
+        secret = high(os.open(folder / "secret", os.O_RDONLY))
+        inside = [secret, null, log_end, config, answers, null, null]
     said, logged = bytearray(), bytearray()
     readers = [threading.Thread(target=read_all, args=pair) for pair in ((up, said), (log, logged))]
     pid = start(command, environment, inside)

@@ -65,7 +65,7 @@ static ssize_t read_archive(size_t have, size_t announced)
     lseek(fd, 0, SEEK_SET);
     failure = (struct failure){0};
     const struct msg_unpack unpack = {.size = announced, .format = FORMAT_ZSTD};
-    assert_int_equal(reader_start(reader, fd, &unpack, &failure), 0);
+    assert_int_equal(reader_start(reader, fd, &unpack, NULL, &failure), 0);
     const void *data = NULL;
     size_t size = 0;
     size_t sum = 0;

@@ -1,22 +1,25 @@
 /*
  * restore-unpacker: takes the archive apart.
  *
- * Holds: nothing secret; with an encrypted archive, its key.
- * Reads: the archive from FD_DATA_IN, wholly untrusted; frames of the supervisor from FD_CONTROL_IN.
- * Must never have: network, files, a clock, memory from the kernel, other programs, the secrets of others. After its
- * lock-down it can read two pipes, write three and end.
- * A compromise yields: a process that can write bytes to those pipes. It can lie about the archive's contents, which
- * whoever could plant such an archive could do as well.
+ * Holds: nothing secret; with an encrypted archive, the identities that decrypt it.
+ * Reads: the identities from FD_SECRET, before its lock-down; the archive from FD_DATA_IN, wholly untrusted; frames of
+ * the supervisor from FD_CONTROL_IN. Must never have: network, files, a clock, memory from the kernel, other programs,
+ * the secrets of others. After its lock-down it can read two pipes, write three and end. A compromise yields: a process
+ * that can write bytes to those pipes. It can lie about the archive's contents, which whoever could plant such an
+ * archive could do as well.
  */
 #include <signal.h>
 #include <unistd.h>
 
+#include "age_identity.h"
 #include "descriptors.h"
 #include "exit_codes.h"
 #include "heap.h"
+#include "io.h"
 #include "ipc.h"
 #include "log.h"
 #include "sandbox.h"
+#include "secret.h"
 #include "unpack.h"
 #include "untar.h"
 
@@ -52,6 +55,25 @@ static void decode(const struct frame *frame, enum message_type type, void *mess
     }
 }
 
+/* They are read before anything else is, and the file is gone from here then. */
+static void read_identities(struct unpacker *unpacker)
+{
+    static char text[AGE_IDENTITY_FILE_MAX + 1];
+    struct failure refused = {0};
+    ssize_t size = read_full(FD_SECRET, text, sizeof text);
+    dup2(FD_NULL_OUT, FD_SECRET);
+    if (size < 0 || size > AGE_IDENTITY_FILE_MAX) {
+        fail_with(&refused, EXIT_USAGE, "AGE_IDENTITY_FILE: it cannot be read, or is larger than 16 KiB");
+    } else {
+        unpacker_take_identities(unpacker, text, (size_t)size, &refused);
+    }
+    secret_wipe(text, sizeof text);
+    if (refused.code != 0) {
+        channel_fail(&channel, refused.code, "%s", refused.text);
+        _exit((int)refused.code);
+    }
+}
+
 static struct unpacker *set_up(void)
 {
     struct frame frame;
@@ -68,6 +90,7 @@ static struct unpacker *set_up(void)
     if (unpacker == NULL || untar_warm_up() != 0) {
         end_with(EXIT_INTERNAL, "cannot set up libarchive, zstd and libcrypto, or no address space for the window");
     }
+    read_identities(unpacker);
     return unpacker;
 }
 

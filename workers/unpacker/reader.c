@@ -1,9 +1,10 @@
-/* Source, input and decompressor of one archive. */
+/* Source, decryption, input and decompressor of one archive. */
 #include "reader.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "age.h"
 #include "gzip_reader.h"
 #include "input.h"
 #include "looks_like.h"
@@ -15,6 +16,7 @@
 
 struct reader {
     struct source *source;
+    struct age *age;
     struct zstd_reader *zstd;
     struct gzip_reader *gzip;
     struct xz_reader *xz;
@@ -36,10 +38,12 @@ struct reader *reader_new(unsigned window_log_max)
         return NULL;
     }
     reader->source = source_new();
+    reader->age = age_new();
     reader->zstd = zstd_reader_new(window_log_max);
     reader->gzip = gzip_reader_new();
     reader->xz = xz_reader_new(window_log_max);
-    if (reader->source == NULL || reader->zstd == NULL || reader->gzip == NULL || reader->xz == NULL) {
+    if (reader->source == NULL || reader->age == NULL || reader->zstd == NULL || reader->gzip == NULL ||
+        reader->xz == NULL) {
         reader_free(reader);
         return NULL;
     }
@@ -54,17 +58,29 @@ void reader_free(struct reader *reader)
     xz_reader_free(reader->xz);
     gzip_reader_free(reader->gzip);
     zstd_reader_free(reader->zstd);
+    age_free(reader->age);
     source_free(reader->source);
     free(reader);
 }
 
-int reader_start(struct reader *reader, int fd, const struct msg_unpack *unpack, struct failure *failure)
+struct age *reader_age(struct reader *reader)
+{
+    return reader->age;
+}
+
+int reader_start(struct reader *reader, int fd, const struct msg_unpack *unpack, const struct age_stretcher *stretcher,
+                 struct failure *failure)
 {
     reader->format = (enum archive_format)unpack->format;
     reader->bytes_out = 0;
     reader->begun = false;
     source_start(reader->source, fd, unpack->size);
-    input_start(&reader->input, supply_source, reader->source);
+    if (unpack->encrypted != 0) {
+        age_start(reader->age, supply_source, reader->source, unpack->passphrase != 0 ? stretcher : NULL);
+        input_start(&reader->input, age_read, reader->age);
+    } else {
+        input_start(&reader->input, supply_source, reader->source);
+    }
     switch (reader->format) {
     case FORMAT_GZIP:
         gzip_reader_start(reader->gzip, &reader->input);

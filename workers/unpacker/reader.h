@@ -1,7 +1,7 @@
 /*
- * The archive as the tar reader wants it: read, hashed and decompressed by what the object's name promises, which its
- * first bytes have to bear out. Whatever the format, the end is told only where all of the archive was read and is
- * complete.
+ * The archive as the tar reader wants it: read, hashed, decrypted and decompressed by what the object's name promises,
+ * which its first bytes have to bear out. Whatever the format, the end is told only where all of the archive was read
+ * and is complete.
  */
 #ifndef READER_H
 #define READER_H
@@ -9,14 +9,23 @@
 #include "messages.h"
 #include "source.h"
 
+struct age;
+struct age_stretcher;
 struct reader;
 
 /* All memory, before the lock-down. NULL on failure. */
 struct reader *reader_new(unsigned window_log_max);
 void reader_free(struct reader *reader);
 
-/* Begin with the archive that `unpack` announces, at `fd`. 0, or -1 with the failure. */
-int reader_start(struct reader *reader, int fd, const struct msg_unpack *unpack, struct failure *failure);
+/* What decrypts, for its identities; it stays the reader's. */
+struct age *reader_age(struct reader *reader);
+
+/*
+ * Begin with the archive that `unpack` announces, at `fd`. stretcher: for a passphrase, where there is one. 0, or -1
+ * with the failure.
+ */
+int reader_start(struct reader *reader, int fd, const struct msg_unpack *unpack, const struct age_stretcher *stretcher,
+                 struct failure *failure);
 
 /*
  * The next bytes of the tar. Returns 1 with *data and *size (valid until the next call), 0 at the end of a sound

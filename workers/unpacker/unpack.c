@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "age.h"
 #include "bulk.h"
 #include "exit_codes.h"
 #include "reader.h"
@@ -93,6 +94,13 @@ void unpacker_free(struct unpacker *unpacker)
     reader_free(unpacker->reader);
     name_set_free(unpacker->policy.names);
     free(unpacker);
+}
+
+int unpacker_take_identities(struct unpacker *unpacker, char *text, size_t size, struct failure *failure)
+{
+    unsigned line = 0;
+    const char *refusal = age_take_identities(reader_age(unpacker->reader), text, size, &line);
+    return refusal == NULL ? 0 : fail_with(failure, EXIT_USAGE, "AGE_IDENTITY_FILE, line %u: %s", line, refusal);
 }
 
 int unpacker_want(struct unpacker *unpacker, const struct msg_want *want)
@@ -332,6 +340,27 @@ static int unpack_all(struct unpacker *unpacker)
     return more < 0 ? -1 : untar_finish(untar);
 }
 
+/* Asks the supervisor for the key of a passphrase. */
+static int ask_for_key(void *context, const uint8_t salt[AGE_SALT_SIZE], unsigned work_factor,
+                       uint8_t key[AGE_KEY_SIZE], struct failure *failure)
+{
+    struct unpacker *unpacker = context;
+    struct frame frame;
+    struct msg_passphrase_key answer;
+    if (TELL(failure, unpacker->channel, passphrase_wanted, .salt = {(const char *)salt, AGE_SALT_SIZE},
+             .work_factor = work_factor) != 0) {
+        return -1;
+    }
+    if (channel_receive(unpacker->channel, &frame) != IPC_OK ||
+        channel_decode(unpacker->channel, &frame, MESSAGE_passphrase_key, &answer) != IPC_OK ||
+        answer.key.size != AGE_KEY_SIZE) {
+        return fail_with(failure, EXIT_WORKER, "the supervisor answers with another message than a key");
+    }
+    memcpy(key, answer.key.data, AGE_KEY_SIZE);
+    channel_wipe(unpacker->channel);
+    return 0;
+}
+
 static int check_digest(struct unpacker *unpacker, const struct msg_unpack *unpack, char digest[SHA256_HEX_SIZE])
 {
     if (reader_digest(unpacker->reader, digest) != 0) {
@@ -400,12 +429,13 @@ int unpacker_run(struct unpacker *unpacker, const struct msg_unpack *unpack, str
     memcpy(expected, unpack->sha256.data, unpack->sha256.size + 1);
     struct msg_unpack kept = *unpack;
     kept.sha256.data = expected;
+    const struct age_stretcher stretcher = {ask_for_key, unpacker};
     unpacker->failure = failure;
     unpacker->digests = unpack->digests != 0;
     unpacker->told = 0;
     entry_policy_start(&unpacker->policy);
-    if (reader_start(unpacker->reader, unpacker->data_in, &kept, failure) != 0 || unpack_all(unpacker) != 0 ||
-        check_digest(unpacker, &kept, digest) != 0 || end_streams(unpacker) != 0 ||
+    if (reader_start(unpacker->reader, unpacker->data_in, &kept, &stretcher, failure) != 0 ||
+        unpack_all(unpacker) != 0 || check_digest(unpacker, &kept, digest) != 0 || end_streams(unpacker) != 0 ||
         tell_totals(unpacker, digest) != 0) {
         return -1;
     }

@@ -21,6 +21,9 @@ struct unpack_limits {
 struct unpacker *unpacker_new(struct channel *channel, const struct unpack_limits *limits, int data_in, int data_out);
 void unpacker_free(struct unpacker *unpacker);
 
+/* The identities in the text of a file, which is wiped. 0, or -1 with the failure. */
+int unpacker_take_identities(struct unpacker *unpacker, char *text, size_t size, struct failure *failure);
+
 /* Note what is wanted, for the next pass alone. 0 or -1. */
 int unpacker_want(struct unpacker *unpacker, const struct msg_want *want);
 
