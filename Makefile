@@ -149,6 +149,10 @@ check-hostile:
 	$(MAKE) $(BUILD)/bin/restore-unpacker
 	UNPACKER=$(UNPACKER) /usr/bin/python3 tests/hostile/hostile.py
 
+# Every line of a real audit log changed in every way.
+check-audit:
+	tests/audit/run.sh
+
 # CONTROLS: parts of names, to try these alone.
 check-mutants:
 	tests/mutants/check.sh $(CONTROLS)
@@ -172,4 +176,4 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick
+.PHONY: all clean check check-audit check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick

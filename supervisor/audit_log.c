@@ -238,6 +238,7 @@ static int append_torn(struct audit_log *log, void (*stamp)(cJSON *record, void 
     cJSON_AddNumberToObject(record, "torn_from", (double)(log->seq + 1));
     cJSON_AddNumberToObject(record, "torn_bytes", (double)log->torn_size);
     cJSON_AddStringToObject(record, "torn_sha256", sha256);
+    cJSON_AddStringToObject(record, "torn_prev", log->head);
     stamp(record, context);
     int result = append_line(log, "\n", log->seq + lines + 1, prev, record);
     cJSON_Delete(record);

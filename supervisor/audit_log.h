@@ -6,7 +6,7 @@
  *
  * A line that was cut off while it was written (power, a full disk) stays as it is. The next record is then `torn`:
  * torn_from is the number of the first such line, torn_bytes and torn_sha256 are of everything from there to the
- * record.
+ * record, and torn_prev is the SHA-256 of the last whole line before.
  *
  * The file is opened once, for appending; after that only write and fdatasync are called on it.
  */

@@ -64,6 +64,7 @@ static uint64_t covered_by(const struct reader *reader, uint64_t from)
         cJSON *record = canonical_parse(line->text, line->size);
         bool covers = record != NULL && strcmp(audit_text(record, "event"), "torn") == 0 &&
                       number_of(record, "torn_from") == (double)from && number_of(record, "seq") == (double)at &&
+                      strcmp(audit_text(record, "torn_prev"), reader->prev) == 0 &&
                       sha256_hex(first->text, size, sha256) == 0 &&
                       strcmp(audit_text(record, "torn_sha256"), sha256) == 0;
         cJSON_Delete(record);

@@ -172,7 +172,12 @@ static void a_torn_line_is_kept_and_recorded(void **state)
     assert_int_equal(scene->verdict.torn_line, 5);
     assert_int_equal(scene->verdict.lines, 7);
     assert_non_null(strstr(scene->text, "\n{\"event\":\"beg\n"));
-    memcpy(strstr(scene->text, "{\"event\":\"beg\n"), "{\"event\":\"end\n", 14);
+    char *torn = strstr(scene->text, "{\"event\":\"beg\n");
+    torn[-10] ^= 1; /* the line before it */
+    audit_judge(scene->text, scene->size, NULL, &scene->verdict);
+    assert_in_range(scene->verdict.bad_line, 4, 5);
+    torn[-10] ^= 1;
+    memcpy(torn, "{\"event\":\"end\n", 14);
     audit_judge(scene->text, scene->size, NULL, &scene->verdict);
     assert_int_equal(scene->verdict.bad_line, 5);
 }
