@@ -233,6 +233,35 @@ static int look_at_object(struct run *run)
     return 0;
 }
 
+/* Where signatures are required, a backup without one is refused before anything of it is read. */
+static int fetch_signature(struct run *run)
+{
+    struct backup *backup = &run->backup;
+    struct msg_object_bytes object;
+    char key[1200];
+    if (run->minisign_key[0] == '\0') {
+        return 0;
+    }
+    snprintf(key, sizeof key, "%s.minisig", backup->key);
+    if (TELL(run, PROCESS_FETCHER, read_object, .key = text_of(key)) != 0 ||
+        EXPECT(run, object_bytes, fetcher_patience(run), &object) != 0) {
+        return -1;
+    }
+    if (object.exists == 0) {
+        return run_fail(run, EXIT_INTEGRITY,
+                        "Archive integrity check failed: backup '%s' has no signature beside it (%s.minisig), which "
+                        "MINISIGN_PUBLIC_KEY requires",
+                        backup->name, backup->name);
+    }
+    backup->signature = malloc(object.bytes.size + 1);
+    if (backup->signature == NULL) {
+        return run_fail(run, EXIT_INTERNAL, "Out of memory");
+    }
+    memcpy(backup->signature, object.bytes.data, object.bytes.size);
+    backup->signature_size = object.bytes.size;
+    return 0;
+}
+
 int phase_discovery(struct run *run)
 {
     struct backup_list list = {0};
@@ -255,7 +284,7 @@ int phase_discovery(struct run *run)
         warn_about_order(&list);
         run->backup = list.items[0];
     }
-    if (check_encryption(run) != 0 || look_at_object(run) != 0) {
+    if (check_encryption(run) != 0 || look_at_object(run) != 0 || fetch_signature(run) != 0) {
         return -1;
     }
     audit_source(run);

@@ -29,6 +29,7 @@ struct pass {
     bool fetched;
     bool unpacked;
     bool staged;
+    bool is_signed; /* by whom it has to be */
     bool nothing_to_stage;
     double started;
     double shown;
@@ -97,6 +98,10 @@ static int begin_pass(struct run *run, struct pass *pass)
     pass->staged = pass->nothing_to_stage;
     const char *sha256 = pass->deferred ? pass->sha256 : run->options.backup_sha256;
     const struct backup *backup = &run->backup;
+    if (run->minisign_key[0] != '\0' && TELL(run, PROCESS_UNPACKER, signature, .public_key = text_of(run->minisign_key),
+                                             .file = {backup->signature, backup->signature_size}) != 0) {
+        return -1;
+    }
     if (TELL(run, PROCESS_UNPACKER, unpack, .size = backup->size, .sha256 = text_of(sha256 == NULL ? "" : sha256),
              .digests = audit_is_on(), .format = backup->format, .encrypted = backup->encryption == ENCRYPTION_AGE,
              .passphrase = run->options.age_passphrase_file != NULL) != 0) {
@@ -277,8 +282,24 @@ static int take_unpacked(struct run *run, struct pass *pass, enum process from, 
     if (monitor_decode(run, from, frame, &unpacked) != 0) {
         return -1;
     }
+    if (run->minisign_key[0] != '\0' && !pass->is_signed) {
+        return monitor_violation(run, from, "an archive whose signature it did not check");
+    }
     pass->unpacked = true;
     snprintf(pass->sha256, sizeof pass->sha256, "%s", unpacked.sha256.data);
+    return 0;
+}
+
+static int take_signed_by(struct run *run, struct pass *pass, enum process from, const struct frame *frame)
+{
+    struct msg_signed_by signer;
+    if (monitor_decode(run, from, frame, &signer) != 0) {
+        return -1;
+    }
+    pass->is_signed = true;
+    if (!pass->deferred) {
+        say("Signature verified: key %s, %s", signer.key_id.data, signer.comment.data);
+    }
     return 0;
 }
 
@@ -332,6 +353,8 @@ static int take_frame(struct run *run, struct pass *pass, enum process from, con
     case MESSAGE_skipped:
     case MESSAGE_dump_errors:
         return pass->deferred ? 0 : take_remark(run, from, frame);
+    case MESSAGE_signed_by:
+        return take_signed_by(run, pass, from, frame);
     case MESSAGE_unpacked:
         return take_unpacked(run, pass, from, frame);
     case MESSAGE_staged:

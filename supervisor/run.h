@@ -44,6 +44,8 @@ struct backup {
     uint64_t modified;
     char *etag;
     char *version_id;
+    char *signature; /* the .minisig file beside it, or NULL */
+    size_t signature_size;
 };
 
 /* How far the run has come, for what a failure must undo. */
@@ -76,8 +78,9 @@ struct run {
     char *endpoint;
     char *region;
     bool file_store;
-    uint64_t as_of;  /* AS_OF in seconds since 1970, or 0 */
-    char before[16]; /* BACKUP_BEFORE as a stamp of names, or empty */
+    uint64_t as_of;        /* AS_OF in seconds since 1970, or 0 */
+    char before[16];       /* BACKUP_BEFORE as a stamp of names, or empty */
+    char minisign_key[64]; /* with which backups have to be signed, or empty */
     struct backup backup;
     struct plan plan;
     struct progress_marks marks;

@@ -24,6 +24,8 @@
 #include "stack.h"
 #include "workers.h"
 
+#define MINISIGN_KEY_LENGTH 56
+
 static int check_project_name(struct run *run, const char *variable, const char *name)
 {
     bool valid = isalnum((unsigned char)name[0]);
@@ -92,6 +94,41 @@ static int check_secret_files(struct run *run)
     return 0;
 }
 
+/* The line of a minisign.pub that is the key: the one that is no comment. */
+static int read_key_file(struct run *run, const char *path)
+{
+    char line[1024];
+    cleanup_fclose FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return run_fail(run, EXIT_USAGE, "MINISIGN_PUBLIC_KEY_FILE: cannot read '%s': %s", path, strerror(errno));
+    }
+    while (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[0] != '\0' && strncmp(line, "untrusted comment:", 18) != 0) {
+            snprintf(run->minisign_key, sizeof run->minisign_key, "%.63s", line);
+        }
+    }
+    return 0;
+}
+
+static int check_signing_key(struct run *run)
+{
+    const struct options *options = &run->options;
+    if (options->minisign_key != NULL) {
+        snprintf(run->minisign_key, sizeof run->minisign_key, "%.63s", options->minisign_key);
+    } else if (options->minisign_key_file == NULL) {
+        return 0;
+    } else if (read_key_file(run, options->minisign_key_file) != 0) {
+        return -1;
+    }
+    if (strlen(run->minisign_key) != MINISIGN_KEY_LENGTH || strncmp(run->minisign_key, "RW", 2) != 0) {
+        return run_fail(run, EXIT_USAGE,
+                        "MINISIGN_PUBLIC_KEY: '%s' is no public key of minisign (RW..., 56 characters)",
+                        run->minisign_key);
+    }
+    return 0;
+}
+
 static int check_options(struct run *run)
 {
     const struct options *options = &run->options;
@@ -104,7 +141,7 @@ static int check_options(struct run *run)
         check_sha256(run, "APPROVED_PLAN_SHA256", options->approved_plan) != 0) {
         return -1;
     }
-    return check_secret_files(run) != 0 ? -1 : location_parse(run);
+    return check_secret_files(run) != 0 || check_signing_key(run) != 0 ? -1 : location_parse(run);
 }
 
 static int greet_engine(struct run *run)

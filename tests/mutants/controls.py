@@ -11,6 +11,7 @@ HOSTILE = UNPACKER + "test_hostile_archive_is_refused_by_name"
 PACKED = UNPACKER + "test_what_is_no_sound_zstd_is_named"
 FORMATS = "e2e:test_formats.py::"
 ENCRYPTED = "e2e:test_encrypted.py::"
+SIGNATURES = "e2e:test_signatures.py::"
 FETCHER = "e2e:test_fetcher.py::"
 STAGER = "e2e:test_stager.py::"
 AGENT = "e2e:test_docker_agent.py::"
@@ -50,6 +51,15 @@ READING = [
             "e2e:test_age_vectors.py::test_every_vector_gets_its_verdict[1000000]"),
     Control("work factor of a passphrase", "workers/unpacker/age_header.c", "    if (value > AGE_WORK_FACTOR_MAX) {",
             "    if (value > 99) {", "e2e:test_age_vectors.py::test_every_vector_gets_its_verdict[4096]"),
+    Control("signature of a backup", "workers/unpacker/signature.c", "    if (!right) {\n        return \"the signature beside",
+            "    if (length > sizeof line * 100) {\n        return \"the signature beside",
+            SIGNATURES + "test_any_other_is_refused[of-another-archive]"),
+    Control("comment of a signature", "workers/unpacker/signature.c",
+            "    return verifies(signature->public_key, signature->global, signed_comment,",
+            "    return right || verifies(signature->public_key, signature->global, signed_comment,",
+            SIGNATURES + "test_any_other_is_refused[comment-changed]"),
+    Control("backup without a signature", "supervisor/discovery.c", "    if (object.exists == 0) {",
+            "    if (object.exists == 7) {", SIGNATURES + "test_without_a_right_one_nothing_is_stopped[missing-latest]"),
     Control("largest window", "workers/unpacker/zstd_reader.c", "header->windowSize > reader->window_max",
             "header->windowSize > UINT64_MAX - 1", "unit:test_zstd_reader:refuses_larger_windows_than_allowed"),
     Control("BACKUP_SHA256", "workers/unpacker/unpack.c", "strcasecmp(unpack->sha256.data, digest) != 0",

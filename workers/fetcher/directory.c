@@ -197,3 +197,20 @@ enum outcome directory_get(const struct ranges_object *object, int out, ranges_p
     }
     return outcome == OUTCOME_OK ? check_same(fd, object, problem) : outcome;
 }
+
+enum outcome directory_read(const char *key, uint8_t *bytes, size_t room, size_t *size, struct problem *problem)
+{
+    struct stat status = {0};
+    cleanup_close int fd = -1;
+    enum outcome outcome = open_object(key, &fd, &status, problem);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    ssize_t got = status.st_size > (off_t)room ? -1 : read_full(fd, bytes, room);
+    if (got < 0) {
+        return problem_set(problem, EXIT_STORAGE, "'%s' in the store cannot be read, or is larger than such a file",
+                           key);
+    }
+    *size = (size_t)got;
+    return OUTCOME_OK;
+}

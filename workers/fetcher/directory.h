@@ -23,4 +23,7 @@ enum outcome directory_head(const char *key, struct answer *answer, struct probl
 enum outcome directory_get(const struct ranges_object *object, int out, ranges_progress progress, void *context,
                            struct problem *problem);
 
+/* A whole object of at most `room` bytes; *size: of it. */
+enum outcome directory_read(const char *key, uint8_t *bytes, size_t room, size_t *size, struct problem *problem);
+
 #endif

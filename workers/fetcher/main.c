@@ -128,6 +128,24 @@ static void on_head(struct fetcher *fetcher, const struct frame *frame)
     conclude(fetcher, outcome, &problem);
 }
 
+static void on_read_object(struct fetcher *fetcher, const struct frame *frame)
+{
+    static uint8_t bytes[4096]; /* as much as its message takes */
+    struct msg_read_object message;
+    struct problem problem = {0};
+    size_t size = 0;
+    char key[S3_KEY_MAX + 1];
+    decode(fetcher, frame, MESSAGE_read_object, &message);
+    strcpy(key, message.key.data);
+    enum outcome outcome = fetcher->directory ? directory_read(key, bytes, sizeof bytes, &size, &problem)
+                                              : s3_read(&fetcher->s3, key, bytes, sizeof bytes, &size, &problem);
+    if (outcome == OUTCOME_OK || outcome == OUTCOME_MISSING) {
+        bool exists = outcome == OUTCOME_OK;
+        SEND(&fetcher->channel, object_bytes, .exists = exists, .bytes = {(const char *)bytes, exists ? size : 0});
+    }
+    conclude(fetcher, outcome, &problem);
+}
+
 static int send_fetched(void *context, uint64_t bytes)
 {
     struct fetcher *fetcher = context;
@@ -236,10 +254,8 @@ static void serve(struct fetcher *fetcher)
         enum message_type type;
         void (*verb)(struct fetcher *fetcher, const struct frame *frame);
     } verbs[] = {
-        {MESSAGE_credentials, on_credentials},
-        {MESSAGE_list, on_list},
-        {MESSAGE_head, on_head},
-        {MESSAGE_get, on_get},
+        {MESSAGE_credentials, on_credentials}, {MESSAGE_list, on_list}, {MESSAGE_head, on_head}, {MESSAGE_get, on_get},
+        {MESSAGE_read_object, on_read_object},
     };
     struct frame frame;
     enum ipc_result result;

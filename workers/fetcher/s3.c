@@ -244,6 +244,27 @@ enum outcome s3_head(struct s3 *s3, const char *key, const char *version_id, str
     return outcome;
 }
 
+enum outcome s3_read(struct s3 *s3, const char *key, uint8_t *bytes, size_t room, size_t *size, struct problem *problem)
+{
+    static struct exchange exchange;
+    static char url[S3_URL_MAX];
+    char subject[S3_KEY_MAX + 32];
+    struct body body = {bytes, 0};
+    enum outcome outcome = need_credentials(s3, problem);
+    if (outcome != OUTCOME_OK) {
+        return outcome;
+    }
+    snprintf(subject, sizeof subject, "object '%s'", key);
+    if (s3_object_url(&s3->location, key, "", url, sizeof url) != 0) {
+        return problem_set(problem, EXIT_USAGE, "S3: the name of the object is too long");
+    }
+    struct request request = {
+        .subject = subject, .url = url, .etag = "", .size = room, .sink = take_page, .context = &body};
+    outcome = exchange_perform(&exchange, s3, &request, problem);
+    *size = body.size;
+    return outcome;
+}
+
 void s3_close(struct s3 *s3)
 {
     secret_wipe(s3->access_key_id, sizeof s3->access_key_id);

@@ -38,6 +38,10 @@ enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, uint64
 enum outcome s3_head(struct s3 *s3, const char *key, const char *version_id, struct answer *answer,
                      struct problem *problem);
 
+/* A whole object of at most `room` bytes; *size: of it. */
+enum outcome s3_read(struct s3 *s3, const char *key, uint8_t *bytes, size_t room, size_t *size,
+                     struct problem *problem);
+
 /* Wipes the credentials; the process ends after it. */
 void s3_close(struct s3 *s3);
 

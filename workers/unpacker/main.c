@@ -20,6 +20,7 @@
 #include "log.h"
 #include "sandbox.h"
 #include "secret.h"
+#include "signature.h"
 #include "unpack.h"
 #include "untar.h"
 
@@ -87,7 +88,7 @@ static struct unpacker *set_up(void)
         .restore_devices = config.restore_devices != 0,
     };
     struct unpacker *unpacker = unpacker_new(&channel, &limits, FD_DATA_IN, FD_DATA_OUT);
-    if (unpacker == NULL || untar_warm_up() != 0) {
+    if (unpacker == NULL || untar_warm_up() != 0 || signature_warm_up() != 0) {
         end_with(EXIT_INTERNAL, "cannot set up libarchive, zstd and libcrypto, or no address space for the window");
     }
     read_identities(unpacker);
@@ -138,6 +139,14 @@ static void run(struct unpacker *unpacker, const struct frame *frame)
     }
 }
 
+/* A refusal is kept, and told when the pass it belongs to begins. */
+static void expect_signature(struct unpacker *unpacker, const struct frame *frame)
+{
+    struct msg_signature message;
+    decode(frame, MESSAGE_signature, &message);
+    unpacker_expect_signature(unpacker, &message, &failure);
+}
+
 static _Noreturn void serve(struct unpacker *unpacker)
 {
     for (;;) {
@@ -145,6 +154,10 @@ static _Noreturn void serve(struct unpacker *unpacker)
         receive(&frame);
         if (frame.type == MESSAGE_unpack) {
             run(unpacker, &frame);
+            continue;
+        }
+        if (frame.type == MESSAGE_signature) {
+            expect_signature(unpacker, &frame);
             continue;
         }
         struct msg_want want;

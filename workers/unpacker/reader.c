@@ -23,6 +23,7 @@ struct reader {
     enum archive_format format;
     uint64_t bytes_out;
     bool begun;
+    bool blake2b; /* wanted of the next archive */
     struct input input;
 };
 
@@ -74,7 +75,8 @@ int reader_start(struct reader *reader, int fd, const struct msg_unpack *unpack,
     reader->format = (enum archive_format)unpack->format;
     reader->bytes_out = 0;
     reader->begun = false;
-    source_start(reader->source, fd, unpack->size);
+    source_start(reader->source, fd, unpack->size, reader->blake2b);
+    reader->blake2b = false;
     if (unpack->encrypted != 0) {
         age_start(reader->age, supply_source, reader->source, unpack->passphrase != 0 ? stretcher : NULL);
         input_start(&reader->input, age_read, reader->age);
@@ -182,4 +184,14 @@ uint64_t reader_frames(const struct reader *reader)
 int reader_digest(struct reader *reader, char hex[SHA256_HEX_SIZE])
 {
     return source_digest(reader->source, hex);
+}
+
+void reader_want_blake2b(struct reader *reader)
+{
+    reader->blake2b = true;
+}
+
+int reader_blake2b(struct reader *reader, uint8_t digest[BLAKE2B_SIZE])
+{
+    return source_blake2b(reader->source, digest);
 }

@@ -41,4 +41,8 @@ uint64_t reader_frames(const struct reader *reader);
 /* SHA-256 of the object in lower-case hex, once the end was told. Returns 0, or -1 where the library fails. */
 int reader_digest(struct reader *reader, char hex[SHA256_HEX_SIZE]);
 
+/* Its BLAKE2b-512, where reader_want_blake2b() asked for it before the start. */
+void reader_want_blake2b(struct reader *reader);
+int reader_blake2b(struct reader *reader, uint8_t digest[BLAKE2B_SIZE]);
+
 #endif

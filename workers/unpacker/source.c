@@ -1,4 +1,4 @@
-/* Input and SHA-256. */
+/* Input and its digests. */
 #include "source.h"
 
 #include <errno.h>
@@ -12,6 +12,9 @@
 struct source {
     EVP_MD *digest;
     EVP_MD_CTX *hash;
+    EVP_MD *blake2b;
+    EVP_MD_CTX *second;
+    bool two;
     int fd;
     uint64_t size;
     uint64_t bytes;
@@ -25,11 +28,13 @@ struct source *source_new(void)
     }
     source->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
     source->hash = EVP_MD_CTX_new();
-    if (source->digest == NULL || source->hash == NULL) {
+    source->blake2b = EVP_MD_fetch(NULL, "BLAKE2B-512", NULL);
+    source->second = EVP_MD_CTX_new();
+    if (source->digest == NULL || source->hash == NULL || source->blake2b == NULL || source->second == NULL) {
         source_free(source);
         return NULL;
     }
-    source_start(source, -1, 0);
+    source_start(source, -1, 0, true);
     return source;
 }
 
@@ -38,17 +43,23 @@ void source_free(struct source *source)
     if (source == NULL) {
         return;
     }
+    EVP_MD_CTX_free(source->second);
+    EVP_MD_free(source->blake2b);
     EVP_MD_CTX_free(source->hash);
     EVP_MD_free(source->digest);
     free(source);
 }
 
-void source_start(struct source *source, int fd, uint64_t size)
+void source_start(struct source *source, int fd, uint64_t size, bool blake2b)
 {
     source->fd = fd;
     source->size = size;
     source->bytes = 0;
     EVP_DigestInit_ex2(source->hash, source->digest, NULL); /* a failure shows at the digest's end */
+    source->two = blake2b;
+    if (blake2b) {
+        EVP_DigestInit_ex2(source->second, source->blake2b, NULL);
+    }
 }
 
 ssize_t source_read(struct source *source, void *bytes, size_t room, struct failure *failure)
@@ -70,6 +81,9 @@ ssize_t source_read(struct source *source, void *bytes, size_t room, struct fail
                               (unsigned long long)source->bytes, (unsigned long long)source->size);
     }
     EVP_DigestUpdate(source->hash, bytes, (size_t)got);
+    if (source->two) {
+        EVP_DigestUpdate(source->second, bytes, (size_t)got);
+    }
     source->bytes += (uint64_t)got;
     return got;
 }
@@ -92,4 +106,10 @@ int source_digest(struct source *source, char hex[SHA256_HEX_SIZE])
     }
     hex[2 * size] = '\0';
     return 0;
+}
+
+int source_blake2b(struct source *source, uint8_t digest[BLAKE2B_SIZE])
+{
+    unsigned size = 0;
+    return source->two && EVP_DigestFinal_ex(source->second, digest, &size) == 1 && size == BLAKE2B_SIZE ? 0 : -1;
 }

@@ -14,6 +14,7 @@
 #include "exit_codes.h"
 #include "reader.h"
 #include "sections.h"
+#include "signature.h"
 #include "sql_lexer.h"
 #include "tar_writer.h"
 #include "untar.h"
@@ -31,6 +32,8 @@ struct unpacker {
     struct entry_policy policy;
     struct sections sections;
     struct bulk bulk;
+    struct signature signature;
+    bool is_signed;          /* the next archive has to have that signature */
     struct section *section; /* of the entry in hand */
     struct failure *failure; /* of the running pass */
 };
@@ -101,6 +104,21 @@ int unpacker_take_identities(struct unpacker *unpacker, char *text, size_t size,
     unsigned line = 0;
     const char *refusal = age_take_identities(reader_age(unpacker->reader), text, size, &line);
     return refusal == NULL ? 0 : fail_with(failure, EXIT_USAGE, "AGE_IDENTITY_FILE, line %u: %s", line, refusal);
+}
+
+int unpacker_expect_signature(struct unpacker *unpacker, const struct msg_signature *message, struct failure *failure)
+{
+    const char *refusal = signature_take_key(&unpacker->signature, message->public_key.data);
+    if (refusal != NULL) {
+        return fail_with(failure, EXIT_USAGE, "MINISIGN_PUBLIC_KEY: %s", refusal);
+    }
+    refusal = signature_take_file(&unpacker->signature, message->file.data, message->file.size);
+    if (refusal != NULL) {
+        return fail_integrity(failure, "%s", refusal);
+    }
+    unpacker->is_signed = true;
+    reader_want_blake2b(unpacker->reader);
+    return 0;
 }
 
 int unpacker_want(struct unpacker *unpacker, const struct msg_want *want)
@@ -372,6 +390,24 @@ static int check_digest(struct unpacker *unpacker, const struct msg_unpack *unpa
     return 0;
 }
 
+static int check_signature(struct unpacker *unpacker, const char *sha256)
+{
+    uint8_t blake2b[BLAKE2B_SIZE];
+    if (!unpacker->is_signed) {
+        return 0;
+    }
+    unpacker->is_signed = false;
+    if (reader_blake2b(unpacker->reader, blake2b) != 0) {
+        return fail_with(unpacker->failure, EXIT_INTERNAL, "libcrypto cannot compute BLAKE2b");
+    }
+    const char *refusal = signature_check(&unpacker->signature, sha256, blake2b);
+    if (refusal != NULL) {
+        return fail_integrity(unpacker->failure, "%s", refusal);
+    }
+    return TELL(unpacker->failure, unpacker->channel, signed_by, .key_id = text_of(unpacker->signature.key_id),
+                .comment = text_of(unpacker->signature.comment));
+}
+
 static int end_streams(struct unpacker *unpacker)
 {
     for (size_t i = 0; i < unpacker->sections.count; i++) {
@@ -435,8 +471,8 @@ int unpacker_run(struct unpacker *unpacker, const struct msg_unpack *unpack, str
     unpacker->told = 0;
     entry_policy_start(&unpacker->policy);
     if (reader_start(unpacker->reader, unpacker->data_in, &kept, &stretcher, failure) != 0 ||
-        unpack_all(unpacker) != 0 || check_digest(unpacker, &kept, digest) != 0 || end_streams(unpacker) != 0 ||
-        tell_totals(unpacker, digest) != 0) {
+        unpack_all(unpacker) != 0 || check_digest(unpacker, &kept, digest) != 0 ||
+        check_signature(unpacker, digest) != 0 || end_streams(unpacker) != 0 || tell_totals(unpacker, digest) != 0) {
         return -1;
     }
     sections_clear(&unpacker->sections);

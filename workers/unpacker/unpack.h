@@ -24,6 +24,9 @@ void unpacker_free(struct unpacker *unpacker);
 /* The identities in the text of a file, which is wiped. 0, or -1 with the failure. */
 int unpacker_take_identities(struct unpacker *unpacker, char *text, size_t size, struct failure *failure);
 
+/* The signature that the next archive has to have. 0, or -1 with the failure. */
+int unpacker_expect_signature(struct unpacker *unpacker, const struct msg_signature *message, struct failure *failure);
+
 /* Note what is wanted, for the next pass alone. 0 or -1. */
 int unpacker_want(struct unpacker *unpacker, const struct msg_want *want);
 
