@@ -29,18 +29,18 @@ $(BUILD)/bin/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ -lseccomp -lcjson -lcrypto
 
-$(BUILD)/bin/restore-fetcher $(BUILD)/policy/probe-fetcher: $(call objects,workers/fetcher)
+$(BUILD)/bin/restore-fetcher $(BUILD)/policy/probe-fetcher $(BUILD)/faults/restore-fetcher: $(call objects,workers/fetcher)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lcurl -lssl -lcrypto -lexpat -lseccomp
 
 # What the archive makes the static libraries allocate is counted by workers/unpacker/heap.c.
 COUNTED_HEAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup,--wrap=__archive_errx
 # libarchive's tar objects alone: its shared library draws in libxml2 and ICU.
-$(BUILD)/bin/restore-unpacker $(BUILD)/policy/probe-unpacker: $(call objects,workers/unpacker)
+$(BUILD)/bin/restore-unpacker $(BUILD)/policy/probe-unpacker $(BUILD)/faults/restore-unpacker: $(call objects,workers/unpacker)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) $(COUNTED_HEAP) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -lz -llzma -Wl,-Bdynamic -lcrypto -lseccomp
 
-$(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent: $(call objects,workers/docker_agent)
+$(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent $(BUILD)/faults/restore-docker-agent: $(call objects,workers/docker_agent)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lcurl -lcjson -lseccomp
 
@@ -49,7 +49,7 @@ $(BUILD)/bin/restore-stretcher $(BUILD)/policy/probe-stretcher: $(call objects,w
 	$(LINK) $(PROBE) -o $@ $^ -lcrypto -lseccomp
 
 # Static: it is the only file of the image that the docker-agent imports.
-$(BUILD)/bin/restore-stager $(BUILD)/policy/probe-stager: $(call objects,workers/stager)
+$(BUILD)/bin/restore-stager $(BUILD)/policy/probe-stager $(BUILD)/faults/restore-stager: $(call objects,workers/stager)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(PROBE) -o $@ $^ -larchive -lacl -lattr -lseccomp -lcrypto
 
@@ -90,6 +90,7 @@ install: $(PROGRAMS) $(BUILD)/bin/restore-stager.tar
 	install -D -m 644 -t $(LIBEXEC) $(BUILD)/bin/restore-stager.tar
 
 -include tests/kill/kill.mk
+-include tests/faults/faults.mk
 
 -include tests/fuzz/fuzz.mk
 FUZZERS = $(patsubst FUZZ_%,%,$(filter FUZZ_fuzz_%,$(.VARIABLES)))

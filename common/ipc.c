@@ -69,7 +69,14 @@ static struct conversation *conversation_of(struct channel *channel, const struc
     return &channel->direct;
 }
 
-static enum ipc_result write_frame(const struct channel *channel, const uint8_t *frame, size_t size)
+/* A frame that was lost ends the conversation: the far end would wait for it. One that has closed says so itself. */
+static enum ipc_result lost_frame(struct channel *channel)
+{
+    channel->broken = errno != EPIPE;
+    return IPC_ERROR;
+}
+
+static enum ipc_result write_frame(struct channel *channel, const uint8_t *frame, size_t size)
 {
     size_t done = 0;
     while (done < size) {
@@ -82,12 +89,12 @@ static enum ipc_result write_frame(const struct channel *channel, const uint8_t 
             continue;
         }
         if (errno != EAGAIN) {
-            return IPC_ERROR;
+            return lost_frame(channel);
         }
         struct pollfd writable = {channel->out, POLLOUT, 0};
         if (poll(&writable, 1, SEND_DEADLINE_MS) == 0) {
             errno = ETIMEDOUT;
-            return IPC_ERROR;
+            return lost_frame(channel);
         }
     }
     return IPC_OK;
@@ -149,6 +156,10 @@ static enum ipc_result fill(struct channel *channel, size_t wanted)
 
 enum ipc_result channel_receive(struct channel *channel, struct frame *frame)
 {
+    if (channel->broken) {
+        errno = EPIPE;
+        return IPC_ERROR;
+    }
     enum ipc_result result = fill(channel, FRAME_HEADER_SIZE);
     if (result != IPC_OK) {
         return result;

@@ -23,6 +23,7 @@ struct channel {
     struct conversation direct;
     struct conversation relayed;   /* near == far: there is none */
     bool many_speak;               /* several parties speak through the peer, see channel_hear_many() */
+    bool broken;                   /* a frame of ours was lost */
     const char *violation;         /* reason, once IPC_VIOLATION was returned */
     size_t have;                   /* bytes of the frame being received */
     uint8_t frame[DATA_FRAME_MAX]; /* the frame received last: header and payload */

@@ -41,7 +41,8 @@ class Stager:
     """A running stager. `mounts`: directories that become /mounts/0, 1, ...; or (directory, where below the root,
     'rw' or 'ro')."""
 
-    def __init__(self, base, mounts, run_volume, run="r1", spool_only=0, kill_at=None, trace_to=None):
+    def __init__(self, base, mounts, run_volume, run="r1", spool_only=0, kill_at=None, trace_to=None,
+                 environment=None):
         root = base / "root"
         root.mkdir(exist_ok=True)
         pairs = [str(run_volume), "run-volume", "rw"]
@@ -56,7 +57,7 @@ class Stager:
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", str(root), *pairs],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            env={"PATH": os.environ["PATH"], "BINARY": str(BINARY), "TRACE": trace})
+            env={"PATH": os.environ["PATH"], "BINARY": str(BINARY), "TRACE": trace, **(environment or {})})
         self.log, self.warnings, self.progress = b"", [], []
         threading.Thread(target=self.read_log, daemon=True).start()
         self.queue = []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("UNPACKER", os.path.join(ROOT, "build/bin/restore-unpacker"))
+ENVIRONMENT = {}  # of the unpacker, which in a run has none
 VOLUME, POSTGRES, MARIADB = 1, 2, 3
 ZSTD, GZIP, XZ, TAR = range(4)
 UNLIMITED = 2**64 - 1
@@ -115,7 +116,7 @@ class Unpacker:
             secret = tempfile.TemporaryFile(buffering=0)
             secret.write(identities)
             secret.seek(0)
-        self.process = subprocess.Popen([BINARY], stdin=secret, stdout=null, env={}, pass_fds=(3, 4, 5, 6),
+        self.process = subprocess.Popen([BINARY], stdin=secret, stdout=null, env=ENVIRONMENT, pass_fds=(3, 4, 5, 6),
                                         preexec_fn=place)
         for fd in wanted.values():
             os.close(fd)

@@ -123,18 +123,20 @@ static int copy_data(struct merge *merge, struct archive *in, int64_t total)
     return fill_hole(merge, total - at);
 }
 
-static void choose_owner(struct merge *merge, struct archive_entry *entry, const char *path)
+static int choose_owner(struct merge *merge, struct archive_entry *entry, const char *path)
 {
     char parent[TREE_PATH_MAX];
     const char *name = tree_split(path, parent);
     struct owner archived = {(uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry)};
     struct live_parent live;
-    owners_open_parent(&merge->owners, &merge->live, parent, &live);
     struct stat status;
     struct owner owner = archived;
-    if (*path != '\0') {
-        owner = owners_choose(&merge->owners, &live, name, archived);
-    } else if (owners_are_mapped(&merge->owners) && fstat(merge->skeleton, &status) == 0) {
+    if (owners_open_parent(&merge->owners, &merge->live, parent, &live) != 0 ||
+        (*path != '\0' && owners_choose(&merge->owners, &live, name, archived, &owner) != 0)) {
+        cleanup_close_value(&live.fd);
+        return problem_errno(merge->problem, "cannot find out the owner of", path);
+    }
+    if (*path == '\0' && owners_are_mapped(&merge->owners) && fstat(merge->skeleton, &status) == 0) {
         owner = (struct owner){status.st_uid, status.st_gid};
     }
     struct owner was = {0, 0};
@@ -154,6 +156,7 @@ static void choose_owner(struct merge *merge, struct archive_entry *entry, const
     archive_entry_set_uid(entry, owner.uid);
     archive_entry_set_gid(entry, owner.gid);
     cleanup_close_value(&live.fd);
+    return 0;
 }
 
 static int merge_entry(struct merge *merge, struct archive *in, struct archive_entry *entry)
@@ -163,7 +166,9 @@ static int merge_entry(struct merge *merge, struct archive *in, struct archive_e
         return -1;
     }
     merge->counts->entries += *path == '\0' ? 0 : 1;
-    choose_owner(merge, entry, path);
+    if (choose_owner(merge, entry, path) != 0) {
+        return -1;
+    }
     archive_entry_set_uname(entry, NULL);
     archive_entry_set_gname(entry, NULL);
     archive_entry_sparse_clear(entry);

@@ -26,6 +26,12 @@ struct survey {
     size_t count;
 };
 
+/* There is no such live entry: nothing else may pass for that, or what is restored gets another's owner. */
+static bool is_absent(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ELOOP || error == EXDEV;
+}
+
 static bool is_root(struct owner owner)
 {
     return owner.uid == 0 && owner.gid == 0;
@@ -64,40 +70,52 @@ static int look_at_top(struct survey *survey, int fd, const char *name)
 {
     struct stat status;
     if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        return 0;
+        return is_absent(errno) ? 0 : -1;
     }
     if (look_at(survey, fd, name, &status) != 0) {
         return 1;
     }
-    cleanup_close int child = S_ISDIR(status.st_mode) ? tree_open(fd, name, O_RDONLY | O_DIRECTORY) : -1;
-    return child < 0 ? 0 : tree_walk(child, look_at, survey);
+    if (!S_ISDIR(status.st_mode)) {
+        return 0;
+    }
+    cleanup_close int child = tree_open(fd, name, O_RDONLY | O_DIRECTORY);
+    if (child < 0) {
+        return is_absent(errno) ? 0 : -1;
+    }
+    return tree_walk(child, look_at, survey);
 }
 
-static void survey_tree(struct survey *survey, int fd)
+static int survey_tree(struct survey *survey, int fd)
 {
     cleanup_closedir DIR *list = tree_list(fd);
     struct dirent *entry;
-    int stop = 0;
-    while (list != NULL && stop == 0 && (entry = tree_next(list)) != NULL) {
+    int stop = list == NULL ? -1 : 0;
+    while (stop == 0 && (entry = tree_next(list)) != NULL) {
         bool ours = strncmp(entry->d_name, WORK_PREFIX, sizeof WORK_PREFIX - 1) == 0;
         if (!ours && strcmp(entry->d_name, "lost+found") != 0) {
             stop = look_at_top(survey, fd, entry->d_name);
         }
     }
+    return stop < 0 ? -1 : 0;
 }
 
-static struct owner top_owner(const struct owners *owners, struct live_tree *tree, struct owner root)
+/* For new entries directly below the root, whose owner is `root`. */
+static int top_owner(const struct owners *owners, struct live_tree *tree, struct owner root, struct owner *top)
 {
+    *top = root;
     if (!is_root(root)) {
-        return root;
+        return 0;
     }
     if (!tree->surveyed) {
         struct survey survey = {0};
-        survey_tree(&survey, tree->fd);
+        if (survey_tree(&survey, tree->fd) != 0) {
+            return -1;
+        }
         tree->top = survey.entries == 0 ? owners->fallback : prevailing(&survey);
         tree->surveyed = true;
     }
-    return tree->top;
+    *top = tree->top;
+    return 0;
 }
 
 bool owners_are_mapped(const struct owners *owners)
@@ -114,49 +132,64 @@ bool owners_learn(struct owners *owners, struct owner archived)
     return owners->ownership == OWNERSHIP_AUTO;
 }
 
-void owners_open_parent(const struct owners *owners, struct live_tree *tree, const char *path,
-                        struct live_parent *parent)
+/* The nearest directory of the live tree at or above `at`, which is cut down to its path. Returns a descriptor, or -1.
+ */
+static int open_nearest(int tree, char at[TREE_PATH_MAX], bool *exact)
 {
-    char at[TREE_PATH_MAX], above[TREE_PATH_MAX];
-    *parent = (struct live_parent){-1, owners->fallback};
-    if (tree->fd < 0 || tree_join(at, path, "") != 0) {
-        return;
-    }
-    bool exact = true;
+    char above[TREE_PATH_MAX];
+    *exact = true;
     for (;;) {
-        int fd = tree_open(tree->fd, at, O_PATH | O_DIRECTORY);
-        struct stat status;
-        if (fd >= 0 && fstat(fd, &status) == 0) {
-            parent->nearest = (struct owner){status.st_uid, status.st_gid};
-            if (*at == '\0') {
-                parent->nearest = top_owner(owners, tree, parent->nearest);
-            }
-            parent->fd = exact ? fd : -1;
-            if (!exact) {
-                close(fd);
-            }
-            return;
+        int fd = tree_open(tree, at, O_PATH | O_DIRECTORY);
+        if (fd >= 0 || !is_absent(errno) || *at == '\0') {
+            return fd;
         }
-        if (*at == '\0') {
-            return;
-        }
-        exact = false;
+        *exact = false;
         tree_split(at, above);
         memcpy(at, above, sizeof above);
     }
 }
 
-struct owner owners_choose(const struct owners *owners, const struct live_parent *parent, const char *name,
-                           struct owner archived)
+int owners_open_parent(const struct owners *owners, struct live_tree *tree, const char *path,
+                       struct live_parent *parent)
 {
-    if (!owners_are_mapped(owners)) {
-        return archived;
-    }
+    char at[TREE_PATH_MAX];
+    bool exact;
     struct stat status;
-    if (parent->fd >= 0 && fstatat(parent->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        return (struct owner){status.st_uid, status.st_gid};
+    *parent = (struct live_parent){-1, owners->fallback};
+    if (tree->fd < 0) {
+        return 0;
     }
-    return parent->nearest;
+    if (tree_join(at, path, "") != 0) {
+        return -1;
+    }
+    cleanup_close int fd = open_nearest(tree->fd, at, &exact);
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        return -1;
+    }
+    parent->nearest = (struct owner){status.st_uid, status.st_gid};
+    if (*at == '\0' && top_owner(owners, tree, parent->nearest, &parent->nearest) != 0) {
+        return -1;
+    }
+    if (exact) {
+        parent->fd = fd;
+        fd = -1;
+    }
+    return 0;
+}
+
+int owners_choose(const struct owners *owners, const struct live_parent *parent, const char *name,
+                  struct owner archived, struct owner *owner)
+{
+    struct stat status;
+    *owner = owners_are_mapped(owners) ? parent->nearest : archived;
+    if (!owners_are_mapped(owners) || parent->fd < 0) {
+        return 0;
+    }
+    if (fstatat(parent->fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        return is_absent(errno) ? 0 : -1;
+    }
+    *owner = (struct owner){status.st_uid, status.st_gid};
+    return 0;
 }
 
 bool owners_keep_special(const struct owners *owners, mode_t mode, struct owner given, const struct owner *live)

@@ -49,13 +49,13 @@ bool owners_are_mapped(const struct owners *owners);
 /* Take notice of an entry's owner. Returns true where this entry shows that what was mapped so far was not right. */
 bool owners_learn(struct owners *owners, struct owner archived);
 
-/* Find the directory `path` of the live tree. */
-void owners_open_parent(const struct owners *owners, struct live_tree *tree, const char *path,
-                        struct live_parent *parent);
+/* Find the directory `path` of the live tree. Returns 0, or -1 with errno where it cannot be looked at. */
+int owners_open_parent(const struct owners *owners, struct live_tree *tree, const char *path,
+                       struct live_parent *parent);
 
-/* The owner that the entry `name` below `parent` gets. */
-struct owner owners_choose(const struct owners *owners, const struct live_parent *parent, const char *name,
-                           struct owner archived);
+/* The owner that the entry `name` below `parent` gets, into `owner`. Returns 0, or -1 with errno as above. */
+int owners_choose(const struct owners *owners, const struct live_parent *parent, const char *name,
+                  struct owner archived, struct owner *owner);
 
 /*
  * Whether setuid and setgid may stay: not where the restore itself would make the file root's. `live`: the owner that

@@ -105,12 +105,15 @@ static int imply_directory(struct stream *stream, struct mapping *mapping, const
     }
     const char *name = tree_split(path, parent);
     struct live_parent live;
-    owners_open_parent(&stream->owners, &mapping->live, parent, &live);
+    bool known = owners_open_parent(&stream->owners, &mapping->live, parent, &live) == 0 &&
+                 owners_choose(&stream->owners, &live, name, (struct owner){0, 0}, &record->mapped) == 0;
+    cleanup_close_value(&live.fd);
+    if (!known) {
+        return problem_errno(problem, "cannot find out the owner of", path);
+    }
     record->mapping = index_of(stream, mapping);
     record->directory = true;
-    record->mapped = owners_choose(&stream->owners, &live, name, (struct owner){0, 0});
     record->attributes.mode = 0755;
-    cleanup_close_value(&live.fd);
     clock_gettime(CLOCK_REALTIME, &record->attributes.modified);
     memcpy(record->path, path, strlen(path) + 1);
     return late_add(stream->late, record) == 0 ? 0 : problem_errno(problem, "cannot note", path);
@@ -152,7 +155,9 @@ int place_enter(struct stream *stream, struct mapping *mapping, const char *path
         return problem_errno(stream->stage->problem, "cannot open", path);
     }
     stream->staged_parent = fd;
-    owners_open_parent(&stream->owners, &mapping->live, path, &stream->live_parent);
+    if (owners_open_parent(&stream->owners, &mapping->live, path, &stream->live_parent) != 0) {
+        return problem_errno(stream->stage->problem, "cannot find out the owner of", path);
+    }
     memcpy(stream->parent, path, strlen(path) + 1);
     stream->at = mapping;
     return 0;
@@ -506,7 +511,9 @@ static int place_mapped(struct placing *placing)
     if (place_enter(stream, placing->mapping, parent) != 0 || stage_check_space(stream, placing->mapping, 4096) != 0) {
         return -1;
     }
-    placing->owner = owners_choose(&stream->owners, &stream->live_parent, placing->name, placing->archived);
+    if (owners_choose(&stream->owners, &stream->live_parent, placing->name, placing->archived, &placing->owner) != 0) {
+        return problem_errno(stream->stage->problem, "cannot find out the owner of", placing->path);
+    }
     return place_by_type(placing);
 }
 

@@ -1,0 +1,367 @@
+"""What runs under a fault: for each worker a few verbs on small data, and what must be true afterwards.
+
+A case is called with the plan's path and returns ("ok", data) or ("failed", why); it raises Wrong where the worker
+crashed, said success of wrong data, or left something behind. Undisturbed, it must be "ok".
+"""
+import mmap
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+import engine_driver  # noqa: E402
+import fault_server  # noqa: E402
+import fetcher_driver  # noqa: E402
+import stager_driver  # noqa: E402
+import test_stager as stager_scene  # noqa: E402
+import unpacker_driver  # noqa: E402
+
+BUILD = pathlib.Path(os.environ.get("RESTORE_BUILD", ROOT / "build")) / "faults"
+FUNCTIONS = re.findall(r"^FUNCTION\((\w+)\)", (ROOT / "tests/faults/functions.def").read_text(), re.M)
+EXIT_CODES = {int(code) for code in re.findall(r"^EXIT_CODE\(\w+, (\d+),", (ROOT / "include/exit_codes.def").read_text(), re.M)}
+PLAN = struct.Struct("<IIiI64I")
+
+
+class Wrong(Exception):
+    """What a worker must not do, whatever fails."""
+
+
+class Plan:
+    """The file that the worker maps (faults.c)."""
+
+    def __init__(self, folder):
+        self.path = pathlib.Path(folder) / "plan"
+        self.path.write_bytes(bytes(PLAN.size))
+        with open(self.path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), PLAN.size)
+
+    def set(self, function=None, when=0, error=0):
+        self.memory[:] = PLAN.pack(FUNCTIONS.index(function) if function else 0, when, error, 0, *[0] * 64)
+
+    @property
+    def fired(self):
+        return PLAN.unpack(self.memory)[3] == 1
+
+    @property
+    def counts(self):
+        return dict(zip(FUNCTIONS, PLAN.unpack(self.memory)[4:]))
+
+
+def check_status(status, log):
+    """A worker may end early, but by its own decision and with a code of the table."""
+    if status < 0 or status not in EXIT_CODES or "system call" in log:
+        raise Wrong(f"ended with {status}: {log}")
+
+
+class Case:
+    """name, the worker, and `run`."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.plan = Plan(folder)
+        self.prepare()
+
+    def prepare(self):
+        pass
+
+    def close(self):
+        pass
+
+
+class Unpack(Case):
+    name, worker = "unpack", "unpacker"
+
+    def prepare(self):
+        tree = self.folder / "tree/app/volumes/data"
+        (tree / "deep").mkdir(parents=True)
+        (tree / "deep/file").write_bytes(b"x" * 5000)
+        os.symlink("deep/file", tree / "link")
+        dump = self.folder / "tree/db/database"
+        dump.mkdir(parents=True)
+        (dump / "pg_dumpall.sql").write_text(
+            "--\n-- PostgreSQL database cluster dump\n--\n\nCREATE DATABASE shop;\n\\connect shop\n"
+            "COPY t (a) FROM stdin;\nvalue\n\\.\n--\n-- PostgreSQL database cluster dump complete\n--\n\n")
+        tar = subprocess.run(["tar", "--owner=0", "--group=0", "--numeric-owner", "-C", self.folder / "tree", "-cf", "-", "app", "db"],
+                             stdout=subprocess.PIPE, check=True).stdout
+        self.archive = subprocess.run(["zstd", "-qc"], input=tar, stdout=subprocess.PIPE, check=True).stdout
+
+    def run(self):
+        unpacker_driver.ENVIRONMENT = {"FAULT_PLAN": str(self.plan.path)}
+        unpacker_driver.BINARY = str(BUILD / "restore-unpacker")
+        try:
+            unpacker = unpacker_driver.Unpacker()
+        except BrokenPipeError:
+            return "failed", "before it could be configured"
+        with unpacker:
+            if unpacker.ready is None:
+                status = unpacker.end()
+                check_status(status, unpacker.logged)
+                return "failed", f"not ready: {status}"
+            wants = [(1, unpacker_driver.VOLUME, "app", "data"), (2, unpacker_driver.POSTGRES, "db")]
+            try:
+                result = unpacker.run(self.archive, wants, deadline=20)
+            except BrokenPipeError:
+                check_status(unpacker.end(), unpacker.logged)
+                return "failed", "hung up"
+            if result.unpacked and result.complete:
+                return "ok", (result.unpacked["sha256"], sorted((k, bytes(v)) for k, v in result.streams.items()), result.ended)
+            check_status(unpacker.end() if result.unpacked else result.status, result.log)
+            return "failed", result.text
+
+
+class Stage(Case):
+    """Stage and commit under the fault; then an undisturbed recovery."""
+
+    name, worker = "stage and commit", "stager"
+    before = ()  # verbs without the fault, in a stager of their own
+    verbs = ("stage", "commit")
+    archive = stager_scene.make_tar(
+        (".", stager_scene.DIRECTORY, {"mode": 0o750}),
+        ("a", stager_scene.DIRECTORY, {"mode": 0o2775}),
+        ("a/x", b"new x", {"mode": 0o604}),
+        ("a/new", b"n" * 70_000, {}),
+        ("link", stager_scene.SYMLINK, {"linkname": "a/x"}),
+        ("hard", stager_scene.LINK, {"linkname": "a/x"}),
+        ("fifo", stager_scene.FIFO, {"mode": 0o600}),
+        ("attributes", b"x", {"pax_headers": {"SCHILY.xattr.user.note": "yes"}}))
+
+    def prepare(self):
+        (self.folder / "fault").mkdir()
+        self.plan = Plan(self.folder / "fault")
+        self.old = self.new = None
+
+    def place(self):
+        base = self.folder / "place"
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir()
+        return stager_scene.Place(base)
+
+    def stager(self, place, binary):
+        stager_driver.BINARY = binary
+        return stager_driver.Stager(place.base, [*place.mounts, (self.folder / "fault", "fault", "rw")], place.run,
+                                    environment={"FAULT_PLAN": "/fault/plan"})
+
+    def tell(self, stager, verb):
+        if verb == "stage":
+            stager.root(0)
+            stager.stream(1)
+            stager.stage({1: self.archive})
+        elif verb == "copy_root":
+            stager.root(0)
+            stager.ask("copy_root", root=0)
+        else:
+            stager.ask(verb)
+
+    def under_fault(self, place):
+        """(verbs done, why it ended early)."""
+        done = []
+        stager = None
+        try:
+            stager = self.stager(place, BUILD / "restore-stager")
+            for verb in self.verbs:
+                self.tell(stager, verb)
+                done.append(verb)
+            status = stager.close()
+            check_status(status, stager.log.decode())
+            return done, ""
+        except stager_driver.Failed as failure:
+            if failure.code not in EXIT_CODES:
+                raise Wrong(f"failed with {failure}") from failure
+            if stager is not None:
+                check_status(stager.close(), stager.log.decode())
+            return done, str(failure)
+        except stager_driver.Ended as ended:
+            check_status(ended.args[0], stager.log.decode() if stager is not None else "")
+            return done, "ended"
+
+    def setup(self, place):
+        stager = self.stager(place, ROOT / "build/bin/restore-stager")
+        for verb in self.before:
+            self.tell(stager, verb)
+        stager.close()
+
+    def recover(self, place):
+        stager = self.stager(place, ROOT / "build/bin/restore-stager")
+        phase = stager.ask("read_journal", "journal")["phase"]
+        if phase < 4:
+            stager.ask("undo")
+        stager.ask("clean")
+        if stager.close() != 0:
+            raise Wrong("the recovery failed")
+        return phase
+
+    def run(self):
+        place = self.place()
+        old = stager_scene.snapshot(place.volume)
+        plan = bytes(self.plan.memory[:16])
+        self.plan.set()
+        if self.before:
+            self.setup(place)
+        self.plan.memory[:16] = plan
+        self.plan.memory[16:] = bytes(len(self.plan.memory) - 16)
+        done, why = self.under_fault(place)
+        counts = bytes(self.plan.memory)
+        self.plan.set()
+        swapped = stager_scene.snapshot(place.volume, skip=[b".restore-"])
+        self.judge(done, old, swapped)
+        phase = self.recover(place)
+        self.plan.memory[:] = counts
+        final = stager_scene.snapshot(place.volume)
+        if phase < 4 and final != old:
+            raise Wrong(f"undone, but not as before: {difference(old, final)}")
+        if phase == 4 and final != self.new:
+            raise Wrong(f"concluded, but not the new tree: {difference(self.new, final)}")
+        return ("failed", why) if why else ("ok", phase)
+
+    def judge(self, done, old, swapped):
+        if "commit" not in done and "commit" in self.verbs:
+            return
+        if self.new is None:
+            self.new = swapped
+        if "undo" in done and swapped != old:
+            raise Wrong(f"undo said done: {difference(old, swapped)}")
+        if "undo" not in self.verbs and swapped != self.new:
+            raise Wrong(f"commit said done: {difference(self.new, swapped)}")
+
+
+class Undo(Stage):
+    name = "undo"
+    before, verbs = ("stage", "commit"), ("undo",)
+
+
+class Conclude(Stage):
+    name = "conclude and clean"
+    before, verbs = ("stage", "commit"), ("conclude", "clean")
+
+
+class Copy(Stage):
+    name = "copy for undo"
+    verbs = ("copy_root",)
+
+    def judge(self, done, old, swapped):
+        if swapped != old:
+            raise Wrong(f"a copy changed the original: {difference(old, swapped)}")
+
+
+def difference(expected, got):
+    return [(name, expected.get(name), got.get(name)) for name in sorted(set(expected) | set(got))
+            if expected.get(name) != got.get(name)][:4]
+
+
+class Fetch(Case):
+    """List, head and get of a store: `open` says which."""
+
+    worker = "fetcher"
+    key, data = "p/backup_app_20260101-120000_x.tar.zst", os.urandom(300_000)
+
+    def run(self):
+        worker = fetcher_driver.Fetcher(binary=BUILD / "restore-fetcher",
+                                        env={"PATH": os.environ["PATH"], "FAULT_PLAN": str(self.plan.path)})
+        try:
+            self.open(worker)
+            listed = worker.list("app")
+            info = worker.head(self.key)
+            if [item["key"] for item in listed] != [self.key] or info["size"] != len(self.data) or info["exists"] != 1:
+                raise Wrong(f"listed {listed}, {info}")
+            worker.get(self.key, len(self.data), info["etag"])
+            worker.sink.wait(len(self.data), 5)
+            if bytes(worker.sink.data) != self.data:
+                raise Wrong("other bytes than the object's")
+            return "ok", len(self.data)
+        except fetcher_driver.Failed as failure:
+            if failure.code not in EXIT_CODES:
+                raise Wrong(f"failed with {failure}") from failure
+            return "failed", str(failure)
+        except (EOFError, BrokenPipeError) as ended:
+            check_status(worker.wait(), worker.log.decode(errors="replace"))
+            return "failed", str(ended)
+        finally:
+            end(worker, (worker.answers, worker.data_read))
+
+
+def end(worker, descriptors):
+    if worker.status is None:
+        status = worker.close()
+        if status < 0:
+            raise Wrong(f"ended with {status}: {worker.log.decode(errors='replace')}")
+    else:
+        os.close(worker.control)
+    for fd in (*descriptors, worker.log_fd):
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+
+
+class FetchDirectory(Fetch):
+    name = "list, look and get from a directory"
+
+    def prepare(self):
+        self.store = self.folder / "store"
+        (self.store / "p").mkdir(parents=True)
+        (self.store / self.key).write_bytes(self.data)
+
+    def open(self, worker):
+        worker.open("file:", str(self.store), prefix="p")
+
+
+class FetchServer(Fetch):
+    name = "list, look and get from a server"
+
+    def prepare(self):
+        self.server = fault_server.Server()
+        self.server.put(self.key, self.data)
+
+    def open(self, worker):
+        worker.open(self.server.endpoint, fault_server.BUCKET, prefix="p", region="us-east-1")
+
+    def close(self):
+        self.server.__exit__()
+
+
+class Agent(Case):
+    """Ping and listing of a stack on the real engine."""
+
+    name, worker = "ping and list the stack", "docker-agent"
+
+    def prepare(self):
+        self.project = "faults" + os.urandom(4).hex()
+        subprocess.run(["docker", "create", "--name", f"{self.project}-app-1", "--label", f"com.docker.compose.project={self.project}",
+                        "--label", "com.docker.compose.service=app", "--label", "com.docker.compose.container-number=1",
+                        "--label", "com.docker.compose.oneoff=False", "--label", "backup.volume-path.data=/data",
+                        "restore-test/base", "true"], stdout=subprocess.DEVNULL, check=True)
+
+    def close(self):
+        subprocess.run(["docker", "rm", "-f", f"{self.project}-app-1"], stdout=subprocess.DEVNULL, check=False)
+
+    def run(self):
+        agent = None
+        try:
+            agent = engine_driver.Agent(self.project, BUILD / "restore-docker-agent", ("env", f"FAULT_PLAN={self.plan.path}"))
+            agent.ask("ping", "engine")
+            found, _ = agent.collect("list_stack", "stack_end")
+            kinds = [(name, values.get("name")) for name, values in found]
+            if kinds != [("container", f"{self.project}-app-1"), ("volume_label", "data")]:
+                raise Wrong(f"listed {kinds}")
+            return "ok", kinds
+        except engine_driver.Failed as failure:
+            if failure.code not in EXIT_CODES:
+                raise Wrong(f"failed with {failure}") from failure
+            return "failed", str(failure)
+        except (EOFError, BrokenPipeError) as ended:
+            status = re.search(r"status (-?\d+)", str(ended))
+            check_status(int(status.group(1)) if status else 1, str(ended))
+            return "failed", str(ended)
+        finally:
+            if agent is not None:
+                end(agent, (agent.answers, agent.data))
+
+
+CASES = [Unpack, Stage, Undo, Conclude, Copy, FetchDirectory, FetchServer, Agent]
