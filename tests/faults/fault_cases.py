@@ -3,6 +3,7 @@
 A case is called with the plan's path and returns ("ok", data) or ("failed", why); it raises Wrong where the worker
 crashed, said success of wrong data, or left something behind. Undisturbed, it must be "ok".
 """
+import errno
 import mmap
 import os
 import pathlib
@@ -50,14 +51,27 @@ class Plan:
         return PLAN.unpack(self.memory)[3] == 1
 
     @property
+    def denies_memory(self):
+        return PLAN.unpack(self.memory)[2] == errno.ENOMEM
+
+    @property
     def counts(self):
         return dict(zip(FUNCTIONS, PLAN.unpack(self.memory)[4:]))
 
 
-def check_status(status, log):
-    """A worker may end early, but by its own decision and with a code of the table."""
+AT_START = "ended by a signal at its start"
+
+
+def check_status(status, log, started=True):
+    """
+    A worker may end early, but by its own decision and with a code of the table. Where a library is denied memory while a
+    worker warms up, the library's own crash is let pass and counted: nothing was read, nothing is held yet.
+    """
+    if not started and status < 0:
+        return AT_START
     if status < 0 or status not in EXIT_CODES or "system call" in log:
         raise Wrong(f"ended with {status}: {log}")
+    return f"ended with {status}"
 
 
 class Case:
@@ -101,9 +115,7 @@ class Unpack(Case):
             return "failed", "before it could be configured"
         with unpacker:
             if unpacker.ready is None:
-                status = unpacker.end()
-                check_status(status, unpacker.logged)
-                return "failed", f"not ready: {status}"
+                return "failed", check_status(unpacker.end(), unpacker.logged, started=not self.plan.denies_memory)
             wants = [(1, unpacker_driver.VOLUME, "app", "data"), (2, unpacker_driver.POSTGRES, "db")]
             try:
                 result = unpacker.run(self.archive, wants, deadline=20)
@@ -178,8 +190,8 @@ class Stage(Case):
                 check_status(stager.close(), stager.log.decode())
             return done, str(failure)
         except stager_driver.Ended as ended:
-            check_status(ended.args[0], stager.log.decode() if stager is not None else "")
-            return done, "ended"
+            started = stager is not None or not self.plan.denies_memory
+            return done, check_status(ended.args[0], stager.log.decode() if stager is not None else "", started)
 
     def setup(self, place):
         stager = self.stager(place, ROOT / "build/bin/restore-stager")
@@ -279,14 +291,15 @@ class Fetch(Case):
             if failure.code not in EXIT_CODES:
                 raise Wrong(f"failed with {failure}") from failure
             return "failed", str(failure)
-        except (EOFError, BrokenPipeError) as ended:
-            check_status(worker.wait(), worker.log.decode(errors="replace"))
-            return "failed", str(ended)
+        except (EOFError, BrokenPipeError):
+            started = hasattr(worker, "ready") or not self.plan.denies_memory
+            return "failed", check_status(worker.wait(), worker.log.decode(errors="replace"), started)
         finally:
             end(worker, (worker.answers, worker.data_read))
 
 
 def end(worker, descriptors):
+    """A worker that failed is still there, and ends when its supervisor hangs up."""
     if worker.status is None:
         status = worker.close()
         if status < 0:
@@ -357,8 +370,8 @@ class Agent(Case):
             return "failed", str(failure)
         except (EOFError, BrokenPipeError) as ended:
             status = re.search(r"status (-?\d+)", str(ended))
-            check_status(int(status.group(1)) if status else 1, str(ended))
-            return "failed", str(ended)
+            started = agent is not None or not self.plan.denies_memory
+            return "failed", check_status(int(status.group(1)) if status else 1, str(ended), started)
         finally:
             if agent is not None:
                 end(agent, (agent.answers, agent.data))

@@ -70,7 +70,7 @@ static int read_saved(struct merge *merge, int run_volume, unsigned stream)
         return 0; /* there was nothing at the path */
     }
     cleanup_archive struct archive *archive = tar_open_file(&fd, merge->problem);
-    struct archive_entry *entry;
+    cleanup_entry struct archive_entry *entry = NULL;
     int result = archive == NULL ? -1 : 1;
     while (result == 1 && (result = tar_next(archive, &entry, merge->problem)) == 1) {
         if (add_saved_entry(merge, entry) != 0) {
@@ -189,7 +189,7 @@ static int for_each_entry(struct merge *merge, int run_volume, unsigned stream, 
         return problem_errno(merge->problem, "cannot open", "a volume's spool");
     }
     cleanup_archive struct archive *in = tar_open_file(&fd, merge->problem);
-    struct archive_entry *entry;
+    cleanup_entry struct archive_entry *entry = NULL;
     int result = in == NULL ? -1 : 1;
     while (result == 1 && (result = tar_next(in, &entry, merge->problem)) == 1) {
         if (step(merge, in, entry) != 0) {

@@ -452,7 +452,7 @@ static void read_tar(void *context)
     struct stream *stream = context;
     struct problem *problem = stream->stage->problem;
     cleanup_archive struct archive *archive = tar_open_feed(&stream->feed, problem);
-    struct archive_entry *entry;
+    cleanup_entry struct archive_entry *entry = NULL;
     while (archive != NULL && tar_next(archive, &entry, problem) == 1) {
         if (place_entry(stream, archive, entry) != 0) {
             return;

@@ -86,7 +86,11 @@ struct archive *tar_open_file(int *fd, struct problem *problem)
 
 int tar_next(struct archive *archive, struct archive_entry **entry, struct problem *problem)
 {
-    int result = archive_read_next_header(archive, entry);
+    *entry = *entry == NULL ? archive_entry_new() : *entry;
+    if (*entry == NULL) {
+        return problem_errno(problem, "cannot read", "a volume's tar");
+    }
+    int result = archive_read_next_header2(archive, *entry);
     if (result == ARCHIVE_EOF) {
         return 0;
     }

@@ -16,11 +16,20 @@ static inline void cleanup_archive_value(struct archive **archive)
 }
 #define cleanup_archive __attribute__((cleanup(cleanup_archive_value)))
 
+static inline void cleanup_entry_value(struct archive_entry **entry)
+{
+    archive_entry_free(*entry);
+}
+#define cleanup_entry __attribute__((cleanup(cleanup_entry_value)))
+
 /* A reader of what the feed's coroutine takes, or of an open file. NULL: problem. */
 struct archive *tar_open_feed(struct feed *feed, struct problem *problem);
 struct archive *tar_open_file(int *fd, struct problem *problem);
 
-/* The next entry: 1, 0 at the end, -1: problem. */
+/*
+ * The next entry: 1, 0 at the end, -1: problem. *entry: NULL at first, the caller's to free (cleanup_entry).
+ * libarchive's own entry is not used: it does not look whether there was memory for that.
+ */
 int tar_next(struct archive *archive, struct archive_entry **entry, struct problem *problem);
 
 /* A writer of pax to an open file. NULL: problem. */
