@@ -118,6 +118,8 @@ def test_sections_that_take_turns_keep_their_streams():
     result = unpack(zstd(tar(*parts)), [WANT, (8, VOLUME, "app", "two")])
     assert read_back(result.streams[7]) == expected(parts)
     assert read_back(result.streams[8]) == expected(parts, b"app/volumes/two")
+    assert {total["stream"]: total["sha256"].decode() for total in result.all("section_total")} == {
+        stream: hashlib.sha256(content).hexdigest() for stream, content in result.streams.items()}
 
 
 def test_one_process_takes_several_archives():

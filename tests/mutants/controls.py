@@ -278,4 +278,32 @@ CONFINEMENT = [
             "char *const *environment = environ;", "e2e:test_confinement.py::test_workers_have_no_environment"),
 ]
 
-CONTROLS = READING + ENTRIES + DUMPS + FRAMES + SUPERVISOR + AGENT_SIDE + STAGER_SIDE + FETCHER_SIDE + CONFINEMENT
+AUDIT = "e2e:test_audit.py::"
+RECORD = [
+    Control("nothing is done that cannot be recorded", "supervisor/audit.c",
+            "if (!audit.gap || run->unwinding || run->marks.concluded) {",
+            "if (!audit.gap || run->unwinding || run->id[0] != '\\0') {",
+            AUDIT + "test_no_room_for_the_record_before_the_stop"),
+    Control("a line is chained to the one before", "supervisor/audit_verify.c",
+            'if (strcmp(audit_text(record, "prev"), reader->prev) != 0) {',
+            'if (strcmp(audit_text(record, "prev"), reader->prev) == 7777) {',
+            "unit:test_audit:changes_are_found_with_their_line"),
+    Control("the line before a torn one", "supervisor/audit_verify.c",
+            'strcmp(audit_text(record, "torn_prev"), reader->prev) == 0 &&',
+            'strcmp(audit_text(record, "torn_prev"), reader->prev) != 7777 &&',
+            "unit:test_audit:a_torn_line_is_kept_and_recorded"),
+    Control("the head", "supervisor/audit_verify.c",
+            "if (verdict->bad_line == 0 && head != NULL && verdict->head_line == 0) {",
+            "if (verdict->bad_line == 0 && head != NULL && reader.count == 0) {",
+            "unit:test_audit:changes_are_found_with_their_line"),
+    Control("one run at a time has the audit log", "supervisor/audit_log.c", "if (flock(fd, LOCK_EX | LOCK_NB) != 0) {",
+            "if (flock(fd, LOCK_SH | LOCK_NB) != 0) {", "unit:test_audit:one_run_at_a_time"),
+    Control("the audit log is no link", "supervisor/audit_log.c", "O_CREAT | O_NOFOLLOW |", "O_CREAT |",
+            "unit:test_audit:links_and_devices_are_refused"),
+    Control("a page escapes what it shows", "supervisor/audit_report.c", 'fputs("&lt;", out);', 'fputs("<", out);',
+            AUDIT + "test_everything_in_the_page_is_escaped"),
+    Control("no password of a URL in the record", "supervisor/audit_facts.c", "    if (at == NULL) {",
+            "    if (at == NULL || end != NULL) {", AUDIT + "test_wrong_settings_are_recorded_too"),
+]
+
+CONTROLS = RECORD + READING + ENTRIES + DUMPS + FRAMES + SUPERVISOR + AGENT_SIDE + STAGER_SIDE + FETCHER_SIDE + CONFINEMENT

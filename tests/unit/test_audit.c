@@ -154,6 +154,39 @@ static void runs_chain_onto_each_other(void **state)
     assert_int_equal(scene->verdict.head_line, 4);
 }
 
+/* `number` counts from 1. */
+static char *line_of(struct scene *scene, int number)
+{
+    char *line = scene->text;
+    while (--number > 0) {
+        line = strchr(line, '\n') + 1;
+    }
+    return line;
+}
+
+static void changes_are_found_with_their_line(void **state)
+{
+    struct scene *scene = *state;
+    write_runs(scene, "r1", "r2");
+    judge(scene, NULL);
+    line_of(scene, 2)[strlen("{\"event\":\"")] = 'E';
+    audit_judge(scene->text, scene->size, NULL, &scene->verdict);
+    assert_int_equal(scene->verdict.bad_line, 2);
+    judge(scene, NULL);
+    size_t dropped = (size_t)(line_of(scene, 3) - line_of(scene, 2));
+    memmove(line_of(scene, 2), line_of(scene, 3), strlen(line_of(scene, 3)) + 1);
+    audit_judge(scene->text, scene->size - dropped, NULL, &scene->verdict);
+    assert_int_equal(scene->verdict.bad_line, 2);
+    judge(scene, NULL);
+    audit_judge(line_of(scene, 2), strlen(line_of(scene, 2)), NULL, &scene->verdict);
+    assert_int_equal(scene->verdict.bad_line, 1);
+    judge(scene, NULL);
+    char head[SHA256_HEX_SIZE];
+    memcpy(head, scene->verdict.head, sizeof head);
+    audit_judge(scene->text, (size_t)(line_of(scene, 4) - scene->text), head, &scene->verdict);
+    assert_int_equal(scene->verdict.bad_line, 3);
+}
+
 static void a_torn_line_is_kept_and_recorded(void **state)
 {
     struct scene *scene = *state;
@@ -264,6 +297,7 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_utf8_are_named),
         cmocka_unit_test(other_forms_are_refused),
         cmocka_unit_test_setup_teardown(runs_chain_onto_each_other, make_scene, end_scene),
+        cmocka_unit_test_setup_teardown(changes_are_found_with_their_line, make_scene, end_scene),
         cmocka_unit_test_setup_teardown(a_torn_line_is_kept_and_recorded, make_scene, end_scene),
         cmocka_unit_test_setup_teardown(torn_twice_and_torn_alone, make_scene, end_scene),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_log_is_refused, make_scene, end_scene),
