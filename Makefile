@@ -158,6 +158,10 @@ check-audit:
 check-mutants:
 	tests/mutants/check.sh $(CONTROLS)
 
+# Faults on the engine's side, with a dockerd of its own. FAULTS: parts of names, to try these alone.
+check-engine-faults:
+	tests/engine/run.sh $(FAULTS)
+
 image:
 	tests/env/image.sh
 
@@ -177,4 +181,4 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check check-audit check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick
+.PHONY: all clean check check-audit check-engine-faults check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick

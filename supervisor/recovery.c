@@ -16,6 +16,7 @@
 #define LEFTOVERS_MAX 64
 #define NOTE_MAX (4 * 1024 * 1024)
 #define STOP_TRIES 5
+#define ENGINE_POLL_SECONDS 0.5
 
 struct leftover {
     char run[RUN_ID_SIZE + 64];
@@ -356,17 +357,31 @@ int recover_leftovers(struct run *run)
     return 0;
 }
 
+/* A restarted engine is the failure that most often leads here: it is waited for as long as for one of its answers. */
+static int await_engine(struct run *run)
+{
+    double deadline = monotonic_seconds() + (double)run->options.docker_timeout;
+    for (;;) {
+        struct msg_engine engine;
+        if (TELL(run, PROCESS_AGENT, ping) == 0 && EXPECT(run, engine, ENGINE_PATIENCE(run), &engine) == 0) {
+            return 0;
+        }
+        if (run->failure.code != EXIT_DOCKER || monotonic_seconds() > deadline) {
+            return -1;
+        }
+        run->failure = (struct failure){0};
+        if (monitor_sleep(run, ENGINE_POLL_SECONDS) != 0) {
+            return -1;
+        }
+    }
+}
+
 /* This run's own leftovers, found as a later run would find them. */
 static int end_own_run(struct run *run)
 {
     static struct leftover found[LEFTOVERS_MAX];
     size_t count;
-    if (agent_start(run) != 0) {
-        return -1;
-    }
-    struct msg_engine engine;
-    if (TELL(run, PROCESS_AGENT, ping) != 0 || EXPECT(run, engine, ENGINE_PATIENCE(run), &engine) != 0 ||
-        list_leftovers(run, found, &count) != 0) {
+    if (agent_start(run) != 0 || await_engine(run) != 0 || list_leftovers(run, found, &count) != 0) {
         return -1;
     }
     struct leftover own = {0};

@@ -198,7 +198,13 @@ int open_stager_handle(struct agent *agent, const struct frame *frame)
     if (agent->stager == NULL) {
         return agent_fail(agent, EXIT_INTERNAL, "no memory");
     }
-    if (attached_open(agent, id, &agent->stager->attached) != 0) {
+    int opened = attached_open(agent, id, &agent->stager->attached);
+    if (opened != 0 && agent->engine.status == 403) {
+        attached_close(&agent->stager->attached);
+        opened = run_stager_renew(agent, message.run.data, id);
+        opened = opened == 0 ? attached_open(agent, id, &agent->stager->attached) : -1;
+    }
+    if (opened != 0) {
         session_free(agent);
         return agent_fail_engine(agent);
     }

@@ -50,13 +50,25 @@ static int judge_owner(struct agent *agent, struct holder *holder)
     return 0;
 }
 
+/* An engine whose disk was full lists containers as running that are not: each is asked itself. */
 static int judge_stagers(struct agent *agent, struct holder *holder)
 {
     cleanup_json cJSON *list = NULL;
     if (run_containers(agent, holder->run, true, &list) != 0) {
         return -1;
     }
-    holder->stager_runs = cJSON_GetArraySize(list) > 0;
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, list)
+    {
+        cleanup_json cJSON *answer = NULL;
+        if (inspect_container(agent, json_text(item, "Id"), "inspect a helper of the lock's run", &answer) != 0) {
+            if (agent->engine.status != 404) {
+                return -1;
+            }
+            continue;
+        }
+        holder->stager_runs = holder->stager_runs || json_true(answer, "State.Running");
+    }
     return 0;
 }
 

@@ -355,6 +355,21 @@ int run_stager_find(struct agent *agent, const char *run, char id[65])
     return json_true(answer, "State.Running") ? container_end(agent, id, NULL) : 0;
 }
 
+int run_stager_renew(struct agent *agent, const char *run, char id[65])
+{
+    char name[NAME_MAX_BYTES];
+    snprintf(name, sizeof name, "restore-%s-%s-%d", agent->project, run, STAGER_NUMBER);
+    cleanup_json cJSON *body = cJSON_CreateObject();
+    if (cJSON_AddStringToObject(body, "Container", name) == NULL || cJSON_AddTrueToObject(body, "Force") == NULL) {
+        return no_memory(agent);
+    }
+    if (container_remove(agent, id) != 0) {
+        return -1;
+    }
+    post(agent, "/networks/none/disconnect", body, "release the stager's endpoint", NULL); /* where there is one */
+    return stager_from_volume(agent, run, id);
+}
+
 /* POST /containers/ID/VERB, whose answer matters by its status alone. */
 static int container_post(struct agent *agent, const char *id, const char *verb, const char *what, cJSON **answer)
 {

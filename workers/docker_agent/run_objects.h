@@ -42,6 +42,12 @@ int run_lock_create(struct agent *agent, const struct msg_lock *lock);
 /* The run's stager; made anew from the volume's labels where a crash left the volume alone. 0 with its id, or -1. */
 int run_stager_find(struct agent *agent, const char *run, char id[65]);
 
+/*
+ * The stager anew, where it cannot be started: an engine whose disk was full may keep its place in the network `none`
+ * (status 403). Nothing of the run is in the container. 0 with the new id, or -1.
+ */
+int run_stager_renew(struct agent *agent, const char *run, char id[65]);
+
 /* The plan's mounts as JSON (LABEL_MOUNTS); NULL: no memory. */
 cJSON *plan_to_json(const struct plan_mount *mounts, size_t count);
 

@@ -305,7 +305,9 @@ static int open_mapping(struct stream *stream, struct mapping *mapping)
     }
     mapping->new_fd = tree_make(work, "new");
     mapping->live = (struct live_tree){.fd = mapping->live_fd};
-    return mapping->new_fd < 0 ? problem_errno(stage->problem, "cannot make", "the staging folder") : 0;
+    /* while there is space: the swap and the way back then do without, should another have filled the disk by then */
+    cleanup_close int old = tree_make(work, "old");
+    return mapping->new_fd < 0 || old < 0 ? problem_errno(stage->problem, "cannot make", "the staging folder") : 0;
 }
 
 static int clear_new(struct stream *stream, struct mapping *mapping)
@@ -361,7 +363,8 @@ int stage_begin(struct stage *stage, const struct root *roots, uint64_t reserve)
     return for_each_mapping(stage, clear_new) != 0 ? -1 : for_each_mapping(stage, open_mapping);
 }
 
-int stage_check_space(struct stream *stream, const struct mapping *mapping, uint64_t written)
+/* `fd`: in the file system that is written to, `name` for people. */
+static int check_space_in(struct stream *stream, int fd, const char *name, uint64_t written)
 {
     struct stage *stage = stream->stage;
     stream->written += written;
@@ -370,22 +373,26 @@ int stage_check_space(struct stream *stream, const struct mapping *mapping, uint
     }
     stream->written = 0;
     struct statvfs status;
-    char name[TREE_PATH_MAX];
-    if (fstatvfs(mapping->new_fd, &status) != 0) {
-        return problem_errno(stage->problem, "cannot look at the free space of", area_name(mapping->area, name));
+    if (fstatvfs(fd, &status) != 0) {
+        return problem_errno(stage->problem, "cannot look at the free space of", name);
     }
     uint64_t available = (uint64_t)status.f_bavail * status.f_frsize;
     if (available < stage->reserve) {
         return problem_set(stage->problem, EXIT_SPACE,
                            "staging would leave less than %llu bytes free in %s; free some space there",
-                           (unsigned long long)stage->reserve, area_name(mapping->area, name));
+                           (unsigned long long)stage->reserve, name);
     }
     uint64_t inodes = status.f_files / 100 < INODES_RESERVE ? status.f_files / 100 : INODES_RESERVE;
     if (status.f_files != 0 && status.f_favail < inodes) {
-        return problem_set(stage->problem, EXIT_SPACE, "staging would use up the inodes in %s; free some there",
-                           area_name(mapping->area, name));
+        return problem_set(stage->problem, EXIT_SPACE, "staging would use up the inodes in %s; free some there", name);
     }
     return 0;
+}
+
+int stage_check_space(struct stream *stream, const struct mapping *mapping, uint64_t written)
+{
+    char name[TREE_PATH_MAX];
+    return check_space_in(stream, mapping->new_fd, area_name(mapping->area, name), written);
 }
 
 static bool same_place(const struct mapping *one, const struct mapping *other)
@@ -517,6 +524,9 @@ static int feed_stream(struct stream *stream, const void *bytes, size_t size)
 static int spool_stream(struct stream *stream, const void *bytes, size_t size)
 {
     stream->bytes += size;
+    if (check_space_in(stream, stream->spool_fd, "the run's volume", size) != 0) {
+        return -1;
+    }
     return spool_write(stream->spool_fd, bytes, size) == 0
                ? 0
                : problem_errno(stream->stage->problem, "cannot write", "a spool on the run's volume");
