@@ -64,7 +64,7 @@ def case_of(number, folder):
 
 
 def attempt(point, folder):
-    """What was wrong, or None; and what became of it: "reached", "at start" or "unreached"."""
+    """What was wrong, or None; and what became of it: "reached", "in a library" or "unreached"."""
     case = case_of(point.case, folder)
     try:
         case.plan.set(point.function, point.index, point.error)
@@ -73,7 +73,7 @@ def attempt(point, folder):
             return None, "unreached"  # this run made fewer calls (retries and wake-ups differ)
         if outcome != "ok" and point.error in HARMLESS:
             return f"{outcome}: {detail}", "reached"
-        return None, "at start" if detail == fault_cases.AT_START else "reached"
+        return None, "in a library" if detail == fault_cases.IN_LIBRARY else "reached"
     except Exception:  # of the tests' own, and counts as a failure
         return traceback.format_exc(limit=3), "reached"
 
@@ -142,7 +142,7 @@ def main():
                 list(pool.map(close, range(4 * options.processes)))
     for (worker, fault), number in sorted(passed.items()):
         print(f"  {worker:<14} {fault:<14} {number}")
-    print(f"{others['at start']} of them ended a worker by a signal in a library that got no memory while it warmed up")
+    print(f"{others['in a library']} of them ended a worker by a signal in a library that got no memory (see check_status)")
     print(f"{others['unreached']} further faults were not reached: their call did not come again")
     print(f"Tried {sum(passed.values()) + failed} faults in {(time.monotonic() - started) / 60:.0f} minutes")
     print(f"{sum(passed.values())} passed, {failed} failed")

@@ -42,6 +42,7 @@ struct plan {
     uint32_t when; /* 1: its first call; 0: none fails */
     int32_t error; /* an errno, or SHORT */
     uint32_t fired;
+    uint32_t of_library; /* the call that failed was made by a shared library */
     uint32_t counts[FUNCTIONS_MAX];
 };
 
@@ -61,16 +62,22 @@ __attribute__((constructor)) static void map_plan(void)
     plan = mapped;
 }
 
+extern const char __executable_start;
+extern const char etext;
+
 /* What this call of the function comes to: 0, SHORT, or an errno, which is set. */
-static int next(enum function function)
+static int next_from(enum function function, const void *caller)
 {
     if (++plan->counts[function] != plan->when || plan->function != function) {
         return 0;
     }
     plan->fired = 1;
+    plan->of_library = (const char *)caller < &__executable_start || (const char *)caller >= &etext;
     errno = plan->error > 0 ? plan->error : errno;
     return plan->error;
 }
+
+#define next(function) next_from((function), __builtin_return_address(0))
 
 int __real_sandbox_lock(const struct sandbox_plan *wanted, struct sandbox_report *report);
 int __wrap_sandbox_lock(const struct sandbox_plan *wanted, struct sandbox_report *report);

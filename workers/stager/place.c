@@ -186,33 +186,40 @@ static bool may_warn(unsigned *count)
     return (*count)++ < WARNINGS_SHOWN;
 }
 
-static void apply_xattr(struct placing *placing, int fd, const char *name, const void *value, size_t size)
+/* What a file system cannot keep is named and left out; an error of the disk is none of that. */
+static int apply_xattr(struct placing *placing, int fd, const char *name, const void *value, size_t size)
 {
     bool wanted = strncmp(name, "user.", 5) == 0 || strcmp(name, ACL_ACCESS_NAME) == 0;
     int error = ENOTSUP;
     if (wanted && fsetxattr(fd, name, value, size, 0) == 0) {
-        return;
+        return 0;
     }
     if (wanted) {
         error = errno;
+    }
+    if (error == EIO || error == ENOMEM || error == EROFS) {
+        return cannot_place(placing, "cannot set an attribute of");
     }
     if (may_warn(&placing->stream->warned.xattrs)) {
         channel_warn(placing->stream->stage->channel, "attribute %.255s of %.1000s was not restored: %s", name,
                      placing->path, wanted ? strerror(error) : "only user.* and ACLs are");
     }
+    return 0;
 }
 
-static void apply_xattrs(struct placing *placing, int fd)
+static int apply_xattrs(struct placing *placing, int fd)
 {
     const char *name;
     const void *value;
     size_t size;
     archive_entry_xattr_reset(placing->entry);
     while (archive_entry_xattr_next(placing->entry, &name, &value, &size) == ARCHIVE_OK) {
-        if (strcmp(name, ACL_DEFAULT_NAME) != 0) { /* with the late record: it would be inherited */
-            apply_xattr(placing, fd, name, value, size);
+        /* the default ACL comes with the late record: it would be inherited */
+        if (strcmp(name, ACL_DEFAULT_NAME) != 0 && apply_xattr(placing, fd, name, value, size) != 0) {
+            return -1;
         }
     }
+    return 0;
 }
 
 static void default_acl_from_xattr(const struct placing *placing, struct acl_value *inherited)
@@ -335,9 +342,9 @@ static int write_file(struct placing *placing)
     if (fchown(fd, placing->owner.uid, placing->owner.gid) != 0 || fchmod(fd, mode & 01777) != 0) {
         return cannot_place(placing, "cannot set owner and mode of");
     }
-    apply_xattrs(placing, fd);
-    if (access.size != 0) {
-        apply_xattr(placing, fd, ACL_ACCESS_NAME, access.bytes, access.size);
+    if (apply_xattrs(placing, fd) != 0 ||
+        (access.size != 0 && apply_xattr(placing, fd, ACL_ACCESS_NAME, access.bytes, access.size) != 0)) {
+        return -1;
     }
     struct timespec times[2] = {{0, UTIME_OMIT}, time_of(placing->entry)};
     if (futimens(fd, times) != 0) {
@@ -364,7 +371,9 @@ static int make_directory(struct placing *placing)
         if (fd < 0) {
             return cannot_place(placing, "cannot open");
         }
-        apply_xattrs(placing, fd);
+        if (apply_xattrs(placing, fd) != 0) {
+            return -1;
+        }
     }
     return note_late(placing, true);
 }
