@@ -206,10 +206,10 @@ static void a_torn_line_is_kept_and_recorded(void **state)
     assert_int_equal(scene->verdict.lines, 7);
     assert_non_null(strstr(scene->text, "\n{\"event\":\"beg\n"));
     char *torn = strstr(scene->text, "{\"event\":\"beg\n");
-    torn[-10] ^= 1; /* the line before it */
+    torn[-12] ^= 1; /* the line before it: another run, and a record still */
     audit_judge(scene->text, scene->size, NULL, &scene->verdict);
     assert_in_range(scene->verdict.bad_line, 4, 5);
-    torn[-10] ^= 1;
+    torn[-12] ^= 1;
     memcpy(torn, "{\"event\":\"end\n", 14);
     audit_judge(scene->text, scene->size, NULL, &scene->verdict);
     assert_int_equal(scene->verdict.bad_line, 5);
