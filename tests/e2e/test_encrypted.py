@@ -21,7 +21,7 @@ from harness import read_tree, restore, write_tree
 from processes import Watch
 from tar_maker import tar, zstd
 from test_formats import FORMATS, PACKERS, tree_archive
-from unpacker_driver import INTEGRITY, Unpacker, unpack
+from unpacker_driver import INTEGRITY, Unpacker, encode, unpack
 
 USAGE = 2
 PASSPHRASE = "correct horse battery staple"
@@ -238,6 +238,25 @@ def test_restore_with_a_passphrase(app, store, tmp_path):
     peaks = {name: kib for name, kib in watch.peak_kib.values()}
     assert peaks["stretcher"] > 250_000 > 10 * max(kib for name, kib in peaks.items() if name not in ("stretcher", "stager")) / 4
     assert PASSPHRASE not in result.text and not any(PASSPHRASE.encode() in line for line in watch.command_lines)
+
+
+@pytest.mark.parametrize("limit", ["128m", "512m"])
+def test_a_container_with_too_little_memory_is_told_so(tmp_path, limit):
+    """The stretcher alone, in a container of the size that compose.yaml gives, and in a larger one."""
+    binary = harness.RESTORE.parent / "restore-stretcher"
+    salt = b"s" * 16
+    write_tree(tmp_path, {"passphrase": PASSPHRASE + "\n",
+                          "frames": encode("stretcher_config", salt=salt, work_factor=18) + encode("stretch")})
+    linked = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
+    mounts = [part for path in re.findall(r"=> (/\S+)", linked) if "libc.so" not in path for part in ("-v", f"{path}:{path}:ro")]
+    done = subprocess.run(["docker", "run", "--rm", "--network", "none", "--memory", limit, *mounts, "-v", f"{tmp_path}:/in:ro",
+                           "-v", f"{binary}:/stretcher:ro", harness.IMAGE, "sh", "-c",
+                           "/stretcher </in/passphrase 3</in/frames 4>&1 5</dev/null 6>/dev/null | cat"],
+                          capture_output=True, timeout=120, check=False)
+    if limit == "128m":
+        assert b"takes 260 MiB of memory, which there is not: raise the container's memory limit" in done.stdout, done
+    else:
+        assert done.stdout.endswith(scrypt(salt, 18)), done
 
 
 def test_a_live_data_directory_is_decrypted_twice(mini, store, key, tmp_path):
