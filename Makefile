@@ -13,7 +13,7 @@ CFLAGS = -O2 -g
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DRESTORE_VERSION='"$(VERSION)"' $(WARNINGS) $(HARDENING) $(INCLUDES) $(CFLAGS) -MMD -MP
 LINK = $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections
 
-COMMON = messages ipc io log sandbox
+COMMON = messages ipc io log sandbox identity
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c)) $(COMMON:%=$(BUILD)/obj/common/%.o)
 
 BINARIES = restore restore-fetcher restore-unpacker restore-docker-agent restore-stager restore-stretcher
@@ -25,22 +25,22 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/bin/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/common/hash.o
+$(BUILD)/bin/restore $(BUILD)/policy/probe-restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/common/hash.o
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ -lseccomp -lcjson -lcrypto
+	$(LINK) $(PROBE) -o $@ $^ -lseccomp -lcjson -lcrypto
 
-$(BUILD)/bin/restore-fetcher $(BUILD)/policy/probe-fetcher $(BUILD)/faults/restore-fetcher: $(call objects,workers/fetcher)
+$(BUILD)/bin/restore-fetcher $(BUILD)/policy/probe-fetcher $(BUILD)/compromised/restore-fetcher $(BUILD)/faults/restore-fetcher: $(call objects,workers/fetcher)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lcurl -lssl -lcrypto -lexpat -lseccomp
 
 # What the archive makes the static libraries allocate is counted by workers/unpacker/heap.c.
 COUNTED_HEAP = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free,--wrap=strdup,--wrap=__archive_errx
 # libarchive's tar objects alone: its shared library draws in libxml2 and ICU.
-$(BUILD)/bin/restore-unpacker $(BUILD)/policy/probe-unpacker $(BUILD)/faults/restore-unpacker: $(call objects,workers/unpacker)
+$(BUILD)/bin/restore-unpacker $(BUILD)/policy/probe-unpacker $(BUILD)/compromised/restore-unpacker $(BUILD)/faults/restore-unpacker: $(call objects,workers/unpacker)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) $(COUNTED_HEAP) -o $@ $^ -Wl,-Bstatic -larchive -lzstd -lz -llzma -Wl,-Bdynamic -lcrypto -lseccomp
 
-$(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent $(BUILD)/faults/restore-docker-agent: $(call objects,workers/docker_agent)
+$(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent $(BUILD)/compromised/restore-docker-agent $(BUILD)/faults/restore-docker-agent: $(call objects,workers/docker_agent)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lcurl -lcjson -lseccomp
 
@@ -49,16 +49,23 @@ $(BUILD)/bin/restore-stretcher $(BUILD)/policy/probe-stretcher: $(call objects,w
 	$(LINK) $(PROBE) -o $@ $^ -lcrypto -lseccomp
 
 # Static: it is the only file of the image that the docker-agent imports.
-$(BUILD)/bin/restore-stager $(BUILD)/policy/probe-stager $(BUILD)/faults/restore-stager: $(call objects,workers/stager)
+$(BUILD)/bin/restore-stager $(BUILD)/policy/probe-stager $(BUILD)/compromised/restore-stager $(BUILD)/faults/restore-stager: $(call objects,workers/stager)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections $(PROBE) -o $@ $^ -larchive -lacl -lattr -lseccomp -lcrypto
 
-# Each worker once more, by the recipes above, with tests/policy/probe.c around its lock-down: see check-sandbox.
-PROBES = $(patsubst restore-%,$(BUILD)/policy/probe-%,$(filter restore-%,$(BINARIES)))
+# Each process once more, by the recipes above, with tests/policy/probe.c around its lock-down: see check-sandbox.
+PROBES = $(patsubst restore-%,$(BUILD)/policy/probe-%,$(filter restore-%,$(BINARIES))) $(BUILD)/policy/probe-restore
 $(PROBES): PROBE = -Wl,--wrap=sandbox_lock,--wrap=channel_send
 $(PROBES): $(BUILD)/obj/tests/policy/probe.o
 
 probes: $(PROBES)
+
+# Each worker once more, the same way, hostile after its lock-down: see check-compromised.
+COMPROMISED = $(patsubst %,$(BUILD)/compromised/%,$(filter restore-%,$(BINARIES)))
+$(COMPROMISED): PROBE = -Wl,--wrap=sandbox_lock,--wrap=channel_send
+$(COMPROMISED): $(BUILD)/obj/tests/compromised/compromised.o
+
+compromised: $(COMPROMISED)
 
 # The image that the docker-agent imports: the stager and the places of its mounts, the same bytes for the same stager.
 $(BUILD)/bin/restore-stager.tar: $(BUILD)/bin/restore-stager
@@ -115,13 +122,20 @@ check-sandbox:
 	$(MAKE) probes
 	/usr/bin/python3 tests/policy/check_sandbox.py $(BUILD)/policy
 
+# A compromised worker of each kind, and what stops it. ATTACKS: parts of their names, to try these alone.
+check-compromised:
+	tests/env/install.sh build test
+	$(MAKE) all compromised
+	/usr/bin/python3 tests/compromised/check_compromised.py $(ATTACKS)
+
 # For finding causes: the suite that counts runs the shipped binaries.
 sanitize:
 	$(MAKE) BUILD=$(BUILD)/sanitize CC=clang \
 	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" units
 	for unit in $(BUILD)/sanitize/unit/*; do $$unit || exit 1; done
 
-SOURCES = $(wildcard common/*.[ch] include/*.h supervisor/*.[ch] workers/*/*.[ch] tests/unit/*.c tests/fuzz/*.c tests/policy/*.c)
+SOURCES = $(wildcard common/*.[ch] include/*.h supervisor/*.[ch] workers/*/*.[ch] tests/unit/*.c tests/fuzz/*.c tests/policy/*.c \
+	tests/compromised/*.c)
 
 # One file a time: clang-tidy 14 loses sight of va_lists in all but the first.
 lint:
@@ -181,4 +195,4 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check check-audit check-engine-faults check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick
+.PHONY: all clean check check-audit check-compromised compromised check-engine-faults check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick

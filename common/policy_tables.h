@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -13,6 +14,11 @@
 
 #define POLICY(identifier, text, rules)                                                                                \
     const struct policy policy_##identifier = {text, rules, sizeof(rules) / sizeof(rules)[0]}
+
+static const struct policy_rule supervisor_rules[] = {
+#include "supervisor.def"
+};
+POLICY(supervisor, "supervisor", supervisor_rules);
 
 static const struct policy_rule fetcher_rules[] = {
 #include "fetcher.def"

@@ -1,4 +1,4 @@
-/* Lock-down of a worker: each step ends in 0 or in an error that ends the process. */
+/* Lock-down of a process: each step ends in 0 or in an error that ends the process. */
 #include "sandbox.h"
 
 #include <errno.h>
@@ -8,13 +8,16 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "identity.h"
 #include "log.h"
 
 #ifndef PR_SET_MDWE
@@ -78,7 +81,20 @@ static int set_limits(const struct sandbox_plan *plan, struct sandbox_report *re
     return plan->may_fork ? 0 : limit(RLIMIT_NPROC, 0, "NPROC", report);
 }
 
-static int set_process_flags(struct sandbox_report *report)
+static int set_identity(const struct sandbox_plan *plan, struct sandbox_report *report)
+{
+    int result = plan->user != 0 ? identity_become(plan->user, plan->group, plan->capabilities)
+                                 : identity_keep_capabilities(plan->capabilities);
+    if (result != 0) {
+        return fail(report, "user %u and capabilities %llx: %s", plan->user, (unsigned long long)plan->capabilities,
+                    strerror(errno));
+    }
+    report->layers |= LAYER_CAPABILITIES;
+    report->layers |= plan->user != 0 ? LAYER_OWN_USER : 0;
+    return 0;
+}
+
+static int set_process_flags(const struct sandbox_plan *plan, struct sandbox_report *report)
 {
     if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0UL, 0UL, 0UL) == 0) {
         report->layers |= LAYER_MDWE;
@@ -89,7 +105,7 @@ static int set_process_flags(struct sandbox_report *report)
         return fail(report, "PR_SET_DUMPABLE: %s", strerror(errno));
     }
     report->layers |= LAYER_NOT_DUMPABLE;
-    if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) != 0) {
+    if (!plan->outlives_parent && prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) != 0) {
         return fail(report, "PR_SET_PDEATHSIG: %s", strerror(errno));
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) != 0) {
@@ -107,6 +123,20 @@ static uint64_t landlock_rights(int abi)
     rights |= abi >= 3 ? LANDLOCK_ACCESS_FS_TRUNCATE : 0;
     rights |= abi >= 5 ? 1ULL << 15 : 0; /* LANDLOCK_ACCESS_FS_IOCTL_DEV */
     return rights;
+}
+
+/* What is handled and not allowed by a rule is closed; there are no rules for these. */
+static uint64_t network_rights(const struct sandbox_plan *plan)
+{
+    const uint64_t bind = 1ULL << 0, connect = 1ULL << 1; /* LANDLOCK_ACCESS_NET_*_TCP */
+    return plan->connects_by_tcp ? bind : bind | connect;
+}
+
+/* Abstract unix sockets and signals reach no process outside. */
+static uint64_t scopes(const struct sandbox_plan *plan)
+{
+    const uint64_t abstract_socket = 1ULL << 0, signal = 1ULL << 1; /* LANDLOCK_SCOPE_* */
+    return plan->ends_others ? abstract_socket : abstract_socket | signal;
 }
 
 static int open_path(int ruleset, const struct sandbox_path *path, uint64_t handled, struct sandbox_report *report)
@@ -129,13 +159,14 @@ static int set_landlock(const struct sandbox_plan *plan, struct sandbox_report *
         note_missing(report, "landlock");
         return 0;
     }
-    /* handled_access_net (ABI 4) lies behind handled_access_fs; Debian 12's header does not know it */
+    /* Debian 12's header knows the first of these alone */
     struct {
         uint64_t handled_access_fs;
-        uint64_t handled_access_net;
-    } attributes = {landlock_rights(abi), 0};
-    cleanup_close int ruleset =
-        (int)syscall(SYS_landlock_create_ruleset, &attributes, abi >= 4 ? sizeof attributes : sizeof(uint64_t), 0);
+        uint64_t handled_access_net; /* ABI 4 */
+        uint64_t scoped;             /* ABI 6 */
+    } attributes = {landlock_rights(abi), network_rights(plan), scopes(plan)};
+    size_t size = (abi >= 6 ? 3 : abi >= 4 ? 2 : 1) * sizeof(uint64_t);
+    cleanup_close int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
     if (ruleset < 0) {
         return fail(report, "landlock: %s", strerror(errno));
     }
@@ -151,6 +182,8 @@ static int set_landlock(const struct sandbox_plan *plan, struct sandbox_report *
     return 0;
 }
 
+static bool log_is_for_people; /* the supervisor's is, a worker's goes to the supervisor */
+
 /*
  * What the filter forbids is not carried out and raises SIGSYS. The handler tells the supervisor the number, in one
  * write; the handler is gone by then (SA_RESETHAND), so that the forbidden call it ends with kills the process.
@@ -160,7 +193,14 @@ static void report_forbidden(int signal, siginfo_t *info, void *context)
 {
     (void)signal;
     (void)context;
-    log_line(LOG_LEVEL_SYSCALL, "%d", info->si_syscall);
+    if (log_is_for_people) {
+        char line[80];
+        int size = snprintf(line, sizeof line, "ERROR: its own sandbox refused the system call %d\n", info->si_syscall);
+        ssize_t written = write(STDERR_FILENO, line, (size_t)size);
+        (void)written;
+    } else {
+        log_line(LOG_LEVEL_SYSCALL, "%d", info->si_syscall);
+    }
     for (;;) {
         syscall(SYS_kexec_load, 0, 0, NULL, 0);
     }
@@ -202,16 +242,51 @@ static int add_rule(scmp_filter_ctx filter, const struct policy_rule *rule, stru
     return 0;
 }
 
-static int set_seccomp(const struct policy *policy, struct sandbox_report *report)
+static scmp_filter_ctx build_filter(const struct policy *policy, struct sandbox_report *report)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
-    if (filter == NULL || set_handler(report) != 0) {
-        return fail(report, "seccomp: no memory");
+    if (filter == NULL) {
+        fail(report, "seccomp: no memory");
+        return NULL;
     }
     int result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (size_t i = 0; i < policy->rule_count && result == 0; i++) {
         result = add_rule(filter, &policy->rules[i], report);
     }
+    if (result != 0) {
+        seccomp_release(filter);
+        return NULL;
+    }
+    return filter;
+}
+
+unsigned char *sandbox_program(const struct policy *policy, size_t *size)
+{
+    struct sandbox_report report = {0};
+    cleanup_close int fd = memfd_create("filter", MFD_CLOEXEC);
+    scmp_filter_ctx filter = fd < 0 ? NULL : build_filter(policy, &report);
+    if (filter == NULL) {
+        return NULL;
+    }
+    int result = seccomp_export_bpf(filter, fd);
+    seccomp_release(filter);
+    off_t length = result == 0 ? lseek(fd, 0, SEEK_END) : -1;
+    unsigned char *program = length > 0 ? malloc((size_t)length) : NULL;
+    if (program != NULL && pread(fd, program, (size_t)length, 0) != length) {
+        free(program);
+        return NULL;
+    }
+    *size = (size_t)length;
+    return program;
+}
+
+static int set_seccomp(const struct policy *policy, struct sandbox_report *report)
+{
+    scmp_filter_ctx filter = build_filter(policy, report);
+    if (filter == NULL) {
+        return -1;
+    }
+    int result = set_handler(report);
     if (result == 0) {
         result = seccomp_load(filter);
         if (result != 0) {
@@ -229,7 +304,9 @@ static int set_seccomp(const struct policy *policy, struct sandbox_report *repor
 int sandbox_lock(const struct sandbox_plan *plan, struct sandbox_report *report)
 {
     *report = (struct sandbox_report){0};
-    if (set_limits(plan, report) != 0 || set_process_flags(report) != 0 || set_landlock(plan, report) != 0) {
+    log_is_for_people = plan->outlives_parent;
+    if (set_limits(plan, report) != 0 || set_identity(plan, report) != 0 || set_process_flags(plan, report) != 0 ||
+        set_landlock(plan, report) != 0) {
         return -1;
     }
     return set_seccomp(plan->policy, report);

@@ -1,6 +1,7 @@
 /*
- * Lock-down of a worker, in the order of the design: rlimits, MDWE, DUMPABLE and PDEATHSIG, no_new_privs, Landlock,
- * seccomp last, then a self-test. Policies are data (policies/NAME.def); there is no build option that turns it off.
+ * Lock-down of a process, in this order: rlimits, user and capabilities, MDWE, DUMPABLE and PDEATHSIG (both of which a
+ * change of user takes back), no_new_privs, Landlock, seccomp last. Policies are data (policies/NAME.def); there is no
+ * build option that turns it off.
  */
 #ifndef SANDBOX_H
 #define SANDBOX_H
@@ -16,6 +17,8 @@ enum sandbox_layer {
     LAYER_NO_NEW_PRIVS = 1 << 2,
     LAYER_MDWE = 1 << 3,
     LAYER_NOT_DUMPABLE = 1 << 4,
+    LAYER_OWN_USER = 1 << 5,     /* a user of its own, that of include/identities.h */
+    LAYER_CAPABILITIES = 1 << 6, /* none but those that its plan names */
 };
 
 enum policy_comparison { COMPARE_NONE, COMPARE_EQUAL, COMPARE_MASKED };
@@ -41,6 +44,7 @@ struct policy {
     size_t rule_count;
 };
 
+extern const struct policy policy_supervisor;
 extern const struct policy policy_fetcher;
 extern const struct policy policy_fetcher_file;
 extern const struct policy policy_unpacker;
@@ -61,6 +65,12 @@ struct sandbox_plan {
     uint64_t file_size_limit;  /* RLIMIT_FSIZE; RLIM_INFINITY for the stager */
     uint64_t descriptor_limit; /* RLIMIT_NOFILE */
     bool may_fork;             /* false: RLIMIT_NPROC 0 as well */
+    bool connects_by_tcp;      /* true: Landlock leaves TCP to the filter */
+    bool ends_others;          /* true: Landlock lets signals out */
+    bool outlives_parent;      /* no PDEATHSIG: it was started by people, who may go */
+    unsigned user;             /* to become, with `group` alone; 0: stay as we are */
+    unsigned group;
+    uint64_t capabilities; /* bits 1 << CAP_* that are kept where they are held */
 };
 
 struct sandbox_report {
@@ -71,6 +81,9 @@ struct sandbox_report {
 
 /* Returns 0, or -1 with report->error set: then the process must end with EXIT_SANDBOX. */
 int sandbox_lock(const struct sandbox_plan *plan, struct sandbox_report *report);
+
+/* The policy as the kernel gets it: its bytes, to be freed, or NULL. `load` gives the same to the kernel. */
+unsigned char *sandbox_program(const struct policy *policy, size_t *size);
 
 /* Close every descriptor from `first` on. */
 int sandbox_close_from(unsigned first);

@@ -11,11 +11,13 @@
 #include "phases.h"
 
 #define DAY 86400
+#define LIST_BYTES_MOST (48U << 20) /* more than 100000 backups of one project */
 
 struct backup_list {
     struct backup *items;
     size_t count;
     size_t room;
+    size_t bytes; /* of all that it holds */
 };
 
 /* The part of a key behind the configured prefix, or NULL. */
@@ -34,6 +36,10 @@ static int keep_backup(struct run *run, struct backup_list *list, const struct m
     const char *name = name_of_key(run, object->key.data);
     if (name == NULL || !backup_name_is_of(name, run->options.project_name, &parsed)) {
         return 0;
+    }
+    list->bytes += sizeof *list->items + object->key.size + strlen(name) + object->etag.size;
+    if (list->bytes > LIST_BYTES_MOST) {
+        return monitor_violation(run, PROCESS_FETCHER, "a list without end");
     }
     bool too_new = run->before[0] != '\0' && strcmp(parsed.stamp, run->before) >= 0;
     if (too_new && run->options.backup_file == NULL) {
@@ -266,7 +272,9 @@ int phase_discovery(struct run *run)
 {
     struct backup_list list = {0};
     const struct options *options = &run->options;
-    if (list_backups(run, &list) != 0) {
+    int listed = list_backups(run, &list);
+    options_wipe_secrets(&run->options); /* the bucket answered, so no other fetcher is started */
+    if (listed != 0) {
         return -1;
     }
     if (list.count == 0 && options->backup_file == NULL) {

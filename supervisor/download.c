@@ -4,6 +4,7 @@
  */
 #include "download.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,8 @@
 #include "stretching.h"
 #include "workers.h"
 
-#define SILENCE_SECONDS 1800 /* syncing gigabytes to a slow disk says nothing for long */
+#define SILENCE_SECONDS 1800  /* syncing gigabytes to a slow disk says nothing for long */
+#define LAST_WORD_SECONDS 120 /* for the unpacker, when all is fetched and it has read all of it */
 #define RESERVE_BYTES 268435456
 
 /* One pass over the archive: who has finished, and what was seen. */
@@ -404,6 +406,18 @@ static int compare_counts(struct run *run, const struct pass *pass)
     return 0;
 }
 
+/*
+ * A fetcher that says it sent all, and did not, leaves the unpacker waiting for ever; one that is at work on what it
+ * read, or waits for a slow disk, lets the pipe before it run full or has nothing left to say but its last word.
+ */
+static int next_frame(struct run *run, const struct pass *pass, enum process *from, struct frame *frame)
+{
+    struct pollfd archive = {run->pipes[PIPE_ARCHIVE][0], POLLIN, 0};
+    bool drained = pass->fetched && !pass->unpacked && poll(&archive, 1, 0) == 0;
+    return drained ? monitor_await(run, PROCESS_UNPACKER, LAST_WORD_SECONDS, from, frame)
+                   : monitor_next(run, SILENCE_SECONDS, from, frame);
+}
+
 static int run_pass(struct run *run, struct pass *pass)
 {
     pass->started = monotonic_seconds();
@@ -413,7 +427,7 @@ static int run_pass(struct run *run, struct pass *pass)
     while (!pass->fetched || !pass->unpacked || !pass->staged) {
         enum process from;
         struct frame frame;
-        if (monitor_next(run, SILENCE_SECONDS, &from, &frame) != 0 || take_frame(run, pass, from, &frame) != 0) {
+        if (next_frame(run, pass, &from, &frame) != 0 || take_frame(run, pass, from, &frame) != 0) {
             return -1;
         }
     }

@@ -1,7 +1,7 @@
 /*
  * restore: the supervisor.
  *
- * Holds:            the plan of the run; S3 credentials until the fetcher has them.
+ * Holds:            the plan of the run; S3 credentials until the bucket was listed.
  * Reads:            its environment; frames from workers, all of which are distrusted.
  * Must never have:  sockets, HTTP, bytes of an archive.
  * A compromise yields the run.
@@ -23,6 +23,7 @@
 #include "audit_report.h"
 #include "audit_verify.h"
 #include "cleanup.h"
+#include "confinement.h"
 #include "monitor.h"
 #include "options.h"
 #include "output.h"
@@ -64,6 +65,21 @@ static void print_help(void)
         output_result("  %-6d %s\n", code, exit_code_meaning(code));
     }
     output_result("  %-6s ended by signal n\n", "128+n");
+}
+
+/* The version, and for each policy the SHA-256 of its filter. */
+static int print_version(void)
+{
+    struct policy_hash hashes[POLICY_COUNT];
+    output_result("restore %s\n", RESTORE_VERSION);
+    if (hash_policies(hashes) != 0) {
+        say_error("The filters cannot be built");
+        return EXIT_SANDBOX;
+    }
+    for (size_t i = 0; i < POLICY_COUNT; i++) {
+        output_result("policy %-13s sha256:%s\n", hashes[i].name, hashes[i].sha256);
+    }
+    return EXIT_RESTORED;
 }
 
 /* YYYYMMDDHHMMSS and eight random hexadecimal digits. */
@@ -132,18 +148,19 @@ static int prepare(struct run *run)
 {
     prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL); /* the environment holds secrets until they are handed over */
     prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL);
-    for (int i = 0; i < PROCESS_COUNT; i++) {
-        run->workers[i].log = -1;
-    }
     bool understood = parse_options(run) == 0; /* if not, the record has the reason */
     if (make_run_id(run) != 0 || find_directory(run) != 0) {
         return -1;
     }
     find_own_container(run);
-    if (audit_begin(run) != 0 || !understood || monitor_init(run) != 0) {
+    if (audit_begin(run) != 0 || !understood || check_options(run) != 0 || monitor_init(run) != 0) {
         return -1;
     }
-    return create_data_pipes(run);
+    if (create_data_pipes(run) != 0 || prepare_workers(run) != 0 || confine_supervisor(run) != 0) {
+        end_spares(run);
+        return -1;
+    }
+    return 0;
 }
 
 /* restore audit ...: needs no other settings, starts no worker. */
@@ -170,8 +187,7 @@ static int check_arguments(int count, char **arguments)
         return EXIT_RESTORED;
     }
     if (count == 2 && strcmp(arguments[1], "--version") == 0) {
-        output_result("restore %s\n", RESTORE_VERSION);
-        return EXIT_RESTORED;
+        return print_version();
     }
     if (strcmp(arguments[1], "audit") == 0) {
         return audit_command(count, arguments);
@@ -193,5 +209,8 @@ int main(int count, char **arguments)
         audit_failure(&run);
         return audit_end(&run, run.failure.code);
     }
-    return audit_end(&run, run_phases(&run));
+    code = audit_end(&run, run_phases(&run));
+    end_spares(&run);
+    fflush(stdout);
+    _exit(code); /* the libraries' exit handlers would make calls that the policy lacks */
 }

@@ -16,6 +16,12 @@
 #include "spawn.h"
 #include "stack.h"
 
+/* What a worker can say in one life. Progress on 16 TB, or a million names, fits; a flood ends here. */
+#define HEARD_MOST (128U << 20)
+#define LOGGED_MOST (16U << 20)
+#define LOG_READS_A_TURN 16
+#define CLOSED_SECONDS 2 /* from the end of a worker's pipe to its own */
+
 int monitor_init(struct run *run)
 {
     sigset_t handled;
@@ -80,16 +86,31 @@ static void show_log(struct worker *worker, bool everything)
     memmove(worker->log_buffer, start, worker->log_size);
 }
 
-static void read_log(struct worker *worker)
+/* What is there, but not more than a share of it: who writes without end must not keep us from all others. */
+static int read_log(struct run *run, struct worker *worker)
 {
-    for (;;) {
+    for (int reads = 0; reads < LOG_READS_A_TURN; reads++) {
         ssize_t got = read(worker->log, worker->log_buffer + worker->log_size, LOG_BUFFER_SIZE - worker->log_size);
         if (got <= 0) {
-            return;
+            return 0;
         }
         worker->log_size += (size_t)got;
+        worker->logged += (size_t)got;
+        if (worker->logged > LOGGED_MOST) {
+            return monitor_violation(run, worker->process, "a flood of log lines");
+        }
         show_log(worker, false);
     }
+    return 0;
+}
+
+/* A worker decides what failed, not that anything succeeded: codes that are none of a failure are none of its own. */
+static int fail_as_told(struct run *run, enum process process, const struct msg_failed *failed)
+{
+    bool failure = failed->code > EXIT_RESTORED && failed->code <= EXIT_WORKER && failed->code != EXIT_WARNINGS;
+    return failure ? run_fail(run, (int)failed->code, "%s", failed->message.data)
+                   : run_fail(run, EXIT_WORKER, "%s broke the protocol (failure with code %llu): %s",
+                              process_table[process].name, (unsigned long long)failed->code, failed->message.data);
 }
 
 static int describe_death(struct run *run, const struct worker *worker, int status)
@@ -104,7 +125,7 @@ static int describe_death(struct run *run, const struct worker *worker, int stat
                         strsignal(WTERMSIG(status)));
     }
     int code = WEXITSTATUS(status);
-    if (code == EXIT_SANDBOX) {
+    if (code == EXIT_SANDBOX && worker->layers == 0) {
         return run_fail(run, EXIT_SANDBOX, "%s could not be started in its sandbox (see the line above)", name);
     }
     return run_fail(run, EXIT_WORKER, "%s ended unexpectedly with exit code %d", name, code);
@@ -123,14 +144,14 @@ static int reap(struct run *run)
                 continue;
             }
             worker->pid = 0;
-            read_log(worker);
+            read_log(run, worker);
             show_log(worker, true);
             struct frame frame;
             while (channel_receive(&worker->channel, &frame) == IPC_OK) {
                 struct msg_failed failed;
                 if (frame.type == MESSAGE_failed &&
                     channel_decode(&worker->channel, &frame, MESSAGE_failed, &failed) == IPC_OK) {
-                    run_fail(run, (int)failed.code, "%s", failed.message.data);
+                    fail_as_told(run, (enum process)i, &failed);
                 }
             }
             describe_death(run, worker, status);
@@ -178,7 +199,7 @@ static int handle_common(struct run *run, enum process from, const struct frame 
         if (monitor_decode(run, from, frame, &failed) != 0) {
             return -1;
         }
-        return run_fail(run, failed.code == 0 ? EXIT_INTERNAL : (int)failed.code, "%s", failed.message.data);
+        return fail_as_told(run, from, &failed);
     }
     if (frame->type == MESSAGE_warning || frame->type == MESSAGE_stager_warning) {
         struct msg_warning warning;
@@ -194,32 +215,44 @@ static int handle_common(struct run *run, enum process from, const struct frame 
     return 0;
 }
 
-/* 1: a frame for the phase; 0: none yet; -1: failure. */
+/*
+ * 1: a frame for the phase; 0: none yet; -1: failure. Warnings are dealt with one a turn, so that a flood of them keeps
+ * nobody waiting.
+ */
 static int take_frame(struct run *run, enum process process, struct frame *frame)
 {
     struct worker *worker = &run->workers[process];
-    for (;;) {
-        switch (channel_receive(&worker->channel, frame)) {
-        case IPC_OK: {
-            int handled = handle_common(run, process, frame);
-            if (handled == 0) {
-                return 1;
-            }
-            if (handled < 0) {
-                return -1;
-            }
-            break;
+    switch (channel_receive(&worker->channel, frame)) {
+    case IPC_OK: {
+        worker->heard += FRAME_HEADER_SIZE + frame->length;
+        if (worker->heard > HEARD_MOST) {
+            return monitor_violation(run, process, "a flood of messages");
         }
-        case IPC_AGAIN:
-            return 0;
-        case IPC_VIOLATION:
-            return monitor_violation(run, process, worker->channel.violation);
-        default: /* it is ending: SIGCHLD tells how */
-            close(worker->channel.in);
-            worker->channel.in = -1;
-            return 0;
+        int handled = handle_common(run, process, frame);
+        return handled == 0 ? 1 : handled < 0 ? -1 : 0;
+    }
+    case IPC_AGAIN:
+        return 0;
+    case IPC_VIOLATION:
+        return monitor_violation(run, process, worker->channel.violation);
+    default: /* it is ending: SIGCHLD tells how */
+        close(worker->channel.in);
+        worker->channel.in = -1;
+        worker->closed_at = monotonic_seconds();
+        return 0;
+    }
+}
+
+/* The end of a pipe is the end of its worker, or soon will be. */
+static int check_closed(struct run *run)
+{
+    for (int i = 0; i < PROCESS_COUNT; i++) {
+        const struct worker *worker = &run->workers[i];
+        if (worker->pid > 0 && worker->channel.in < 0 && monotonic_seconds() - worker->closed_at > CLOSED_SECONDS) {
+            return monitor_violation(run, (enum process)i, "closed its pipe and lives on");
         }
     }
+    return 0;
 }
 
 struct watch {
@@ -227,8 +260,10 @@ struct watch {
     nfds_t count;
 };
 
-static void watch_all(const struct run *run, struct watch *watch)
+/* Returns after how many milliseconds of silence to look again. */
+static int watch_all(const struct run *run, struct watch *watch, double left)
 {
+    double patience = left;
     watch->count = 0;
     watch->fds[watch->count++] = (struct pollfd){run->signals, POLLIN, 0};
     for (int i = 0; i < PROCESS_COUNT; i++) {
@@ -236,7 +271,9 @@ static void watch_all(const struct run *run, struct watch *watch)
         bool alive = worker->pid > 0;
         watch->fds[watch->count++] = (struct pollfd){alive ? worker->channel.in : -1, POLLIN, 0};
         watch->fds[watch->count++] = (struct pollfd){alive ? worker->log : -1, POLLIN, 0};
+        patience = alive && worker->channel.in < 0 && patience > CLOSED_SECONDS ? CLOSED_SECONDS : patience;
     }
+    return (int)(patience * 1000) + 1;
 }
 
 /* One look at everything that is readable now. 1: a frame; 0: none; -1: failure. */
@@ -256,13 +293,14 @@ static int sweep(struct run *run, enum process *from, struct frame *frame)
     return 0;
 }
 
-static void read_logs(struct run *run)
+static int read_logs(struct run *run)
 {
     for (int i = 0; i < PROCESS_COUNT; i++) {
-        if (run->workers[i].pid > 0) {
-            read_log(&run->workers[i]);
+        if (run->workers[i].pid > 0 && read_log(run, &run->workers[i]) != 0) {
+            return -1;
         }
     }
+    return 0;
 }
 
 /* Waits until the deadline; `wanted` false: only signals, logs and failures are of interest. */
@@ -270,14 +308,16 @@ static int wait_frame(struct run *run, double seconds, bool wanted, enum process
 {
     double deadline = monotonic_seconds() + seconds;
     for (;;) {
-        read_logs(run);
+        if (read_logs(run) != 0) {
+            return -1;
+        }
         if (wanted) {
             int result = sweep(run, from, frame);
             if (result != 0) {
                 return result;
             }
         }
-        if (handle_signals(run) != 0) {
+        if (handle_signals(run) != 0 || check_closed(run) != 0) {
             return -1;
         }
         double left = deadline - monotonic_seconds();
@@ -285,21 +325,42 @@ static int wait_frame(struct run *run, double seconds, bool wanted, enum process
             return 0;
         }
         struct watch watch;
-        watch_all(run, &watch);
+        int patience = watch_all(run, &watch, left);
         if (!wanted) {
             watch.count = 1;
         }
-        poll(watch.fds, watch.count, (int)(left * 1000) + 1);
+        poll(watch.fds, watch.count, patience);
     }
+}
+
+int monitor_await(struct run *run, enum process due, double seconds, enum process *from, struct frame *frame)
+{
+    int result = wait_frame(run, seconds, true, from, frame);
+    if (result == 0) {
+        return run_fail(run, EXIT_WORKER, "%s said nothing for %.0f seconds", process_table[due].name, seconds);
+    }
+    return result < 0 ? -1 : 0;
 }
 
 int monitor_next(struct run *run, double seconds, enum process *from, struct frame *frame)
 {
     int result = wait_frame(run, seconds, true, from, frame);
     if (result == 0) {
-        return run_fail(run, EXIT_INTERNAL, "No answer within %.0f seconds", seconds);
+        return run_fail(run, EXIT_WORKER, "No worker said anything within %.0f seconds", seconds);
     }
     return result < 0 ? -1 : 0;
+}
+
+/* Who is to send it: for what every worker sends, the one that was started last. */
+static const char *awaited_of(const struct run *run, enum message_type type)
+{
+    enum party sender = message_rule(type)->sender;
+    const char *name = sender == PARTY_STAGER ? "stager" : "worker";
+    for (int i = 0; i < PROCESS_COUNT; i++) {
+        bool starting = sender == PARTY_WORKER && run->workers[i].pid > 0 && run->workers[i].layers == 0;
+        name = starting || process_table[i].party == sender ? process_table[i].name : name;
+    }
+    return name;
 }
 
 int monitor_expect(struct run *run, enum message_type type, double seconds, void *message)
@@ -308,7 +369,8 @@ int monitor_expect(struct run *run, enum message_type type, double seconds, void
     struct frame frame;
     int result = wait_frame(run, seconds, true, &from, &frame);
     if (result == 0) {
-        return run_fail(run, EXIT_INTERNAL, "No answer (%s) within %.0f seconds", message_rule(type)->name, seconds);
+        return run_fail(run, EXIT_WORKER, "%s gave no answer (%s) within %.0f seconds", awaited_of(run, type),
+                        message_rule(type)->name, seconds);
     }
     if (result < 0) {
         return -1;

@@ -16,6 +16,9 @@ int monitor_init(struct run *run);
  */
 int monitor_next(struct run *run, double seconds, enum process *from, struct frame *frame);
 
+/* The same, where one worker's word is due: its silence is its own failure. */
+int monitor_await(struct run *run, enum process due, double seconds, enum process *from, struct frame *frame);
+
 /* The next frame, which must be of this type and is decoded into `message` (a struct msg_NAME). */
 int monitor_expect(struct run *run, enum message_type type, double seconds, void *message);
 #define EXPECT(run, name, seconds, message)                                                                            \

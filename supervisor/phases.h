@@ -4,6 +4,9 @@
 
 #include "run.h"
 
+/* Of phase 1, before the supervisor's lock-down: the options, and the files that they name. */
+int check_options(struct run *run);
+
 int phase_validation(struct run *run);
 int phase_discovery(struct run *run);
 int phase_download(struct run *run);

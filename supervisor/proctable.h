@@ -13,6 +13,7 @@ enum data_pipe { PIPE_NONE, PIPE_ARCHIVE, PIPE_STREAMS, PIPE_COUNT };
 
 /* A secret that a worker reads itself, from a file that the supervisor opens and never reads. */
 enum secret { SECRET_NONE, SECRET_AGE_IDENTITY, SECRET_AGE_PASSPHRASE };
+#define WORKER_STARTS_MAX 2
 
 struct process_rule {
     const char *name;       /* as in the log */
@@ -22,6 +23,8 @@ struct process_rule {
     enum data_pipe data_out;
     bool relays_stager; /* its channel carries the stager's conversation too */
     enum secret secret;
+    unsigned starts; /* how often a run may start it, at most WORKER_STARTS_MAX */
+    unsigned user;   /* its own uid and gid where the supervisor may give it away (include/identities.h) */
     const char *holds;
     const char *never_has;
 };

@@ -16,15 +16,38 @@
 #define RUN_ID_SIZE 24
 #define LOG_BUFFER_SIZE 8192
 
+/* A process that waits to become a worker; pid 0: there is none, or none any more. */
+struct spare {
+    pid_t pid;
+    int handle; /* a pidfd */
+    int in;     /* its frames */
+    int out;
+    int log;
+};
+
+/* Whose process it is, as /proc says after its lock-down. */
+struct identity {
+    unsigned user;
+    unsigned group;
+    uint64_t capabilities;
+};
+
 /* A worker as it runs; pid 0: it does not. */
 struct worker {
     enum process process;
     pid_t pid;
+    int handle; /* a pidfd: what it is ended by */
     struct channel channel;
     int log; /* read end of its log pipe, or -1 */
     char log_buffer[LOG_BUFFER_SIZE];
     size_t log_size;
-    unsigned layers; /* as it reported them */
+    unsigned layers;  /* as it reported them; 0: it is not ready yet */
+    uint64_t heard;   /* bytes of its frames so far */
+    uint64_t logged;  /* bytes of its log lines so far */
+    double closed_at; /* when it closed its pipe, by monotonic_seconds() */
+    struct identity identity;
+    struct spare spares[WORKER_STARTS_MAX];
+    unsigned started; /* how many of them were taken */
 };
 
 /* The first failure decides; later ones are consequences. */
@@ -66,6 +89,8 @@ struct run {
     struct failure failure;
     struct worker workers[PROCESS_COUNT];
     int pipes[PIPE_COUNT][2];
+    bool own_users;        /* workers become users of their own */
+    unsigned layers;       /* of the supervisor's own sandbox */
     int signals;           /* signalfd */
     int caught;            /* the signal that ends the run, or 0 */
     bool watching;         /* starts of containers are told from here on, see watch_starts() */

@@ -4,8 +4,17 @@
 
 #include "run.h"
 
-/* Fork and exec the worker with exactly its own descriptors and an empty environment. Returns 0, or -1 (run_fail). */
+/*
+ * Once, before the supervisor's lock-down: fork a process for every start of the table, with exactly its worker's
+ * descriptors, no secret and an empty environment to be. Returns 0, or -1 (run_fail).
+ */
+int prepare_workers(struct run *run);
+
+/* Take the next of them: it executes its worker when its first frame comes. Returns 0, or -1 (run_fail). */
 int spawn_worker(struct run *run, enum process process);
+
+/* End those that no use was found for. */
+void end_spares(struct run *run);
 
 /* Kill a worker and reap it; one that does not run is left alone. */
 void end_worker(struct run *run, enum process process);
@@ -14,10 +23,10 @@ void end_all_workers(struct run *run);
 /* The pipes between workers, once at the start of the run. */
 int create_data_pipes(struct run *run);
 
-/* Drop what an ended pass left in the pipes between workers: close them and make new ones. */
-int renew_data_pipes(struct run *run);
-
-/* /proc/PID/status says NoNewPrivs: 1 and Seccomp: 2. Returns 0, or -1 (run_fail). */
-int check_confinement(struct run *run, const struct worker *worker);
+/*
+ * /proc/PID/status says NoNewPrivs: 1 and Seccomp: 2, and whose process it is: worker->identity. Returns 0, or -1
+ * (run_fail).
+ */
+int check_confinement(struct run *run, struct worker *worker);
 
 #endif

@@ -54,6 +54,9 @@ static int take_stack_frame(struct run *run, enum process from, const struct fra
         if (monitor_decode(run, from, frame, &container) != 0) {
             return -1;
         }
+        if (run->plan.container_count > MAX_CONTAINERS) {
+            return monitor_violation(run, from, "more containers than there can be");
+        }
         return plan_add_container(&run->plan, &container) == NULL ? run_fail(run, EXIT_INTERNAL, "Out of memory") : 0;
     }
     if (frame->type == MESSAGE_volume_label) {

@@ -15,6 +15,7 @@
 #include "backup_name.h"
 #include "choice.h"
 #include "cleanup.h"
+#include "confinement.h"
 #include "fetcher.h"
 #include "location.h"
 #include "monitor.h"
@@ -129,7 +130,7 @@ static int check_signing_key(struct run *run)
     return 0;
 }
 
-static int check_options(struct run *run)
+int check_options(struct run *run)
 {
     const struct options *options = &run->options;
     if (options->mode == MODE_SPECIFIC && options->backup_file == NULL) {
@@ -192,6 +193,9 @@ static int take_roots(struct run *run, struct stream *stream)
             struct msg_target_root root;
             if (monitor_decode(run, from, &frame, &root) != 0) {
                 return -1;
+            }
+            if (run->plan.root_count > MAX_ROOTS) {
+                return monitor_violation(run, from, "more roots than there can be");
             }
             struct root *planned = plan_root(&run->plan, (unsigned)root.mount, root.subpath.data, root.source.data);
             if (planned == NULL ||
@@ -469,13 +473,15 @@ static int prepare_engine(struct run *run)
 
 int phase_validation(struct run *run)
 {
-    if (check_options(run) != 0) {
-        return -1;
+    if (run->options.mode != MODE_LIST) {
+        say_identity(run);
     }
     bool list_only = run->options.mode == MODE_LIST && run->options.backup_file == NULL;
     if (run->options.mode != MODE_RECOVER && fetcher_start(run) != 0) {
         return -1;
     }
-    options_wipe_secrets(&run->options);
+    if (run->options.mode == MODE_RECOVER) {
+        options_wipe_secrets(&run->options); /* else a fetcher in another region may need them, see phase_discovery() */
+    }
     return list_only ? 0 : prepare_engine(run);
 }

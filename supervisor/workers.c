@@ -13,7 +13,7 @@
 #define ENTRIES_MAX 50000000
 #define BYTES_MAX (1ULL << 50)
 
-static int check_layers(struct run *run, const char *name, uint64_t layers, const char *missing)
+int check_layers(struct run *run, const char *name, uint64_t layers, const char *missing)
 {
     audit_worker(name, layers, missing);
     if ((layers & LAYER_SECCOMP) == 0) {

@@ -9,6 +9,8 @@ int worker_ready(struct run *run, enum process process);
 
 /* The same, of its `ready` that came already. */
 int worker_check(struct run *run, enum process process, const struct msg_ready *ready);
+/* The filter must be there; without Landlock only SANDBOX=degraded goes on. `name`: for the message. */
+int check_layers(struct run *run, const char *name, uint64_t layers, const char *missing);
 
 int unpacker_start(struct run *run);
 int agent_start(struct run *run);

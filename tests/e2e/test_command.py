@@ -16,7 +16,7 @@ def run(*arguments, **values):
 def test_version():
     done = run("--version")
     assert done.returncode == 0
-    assert re.fullmatch(r"restore \d+\.\d+\.\d+\n", done.stdout)
+    assert re.fullmatch(r"restore \d+\.\d+\.\d+\n(policy \w+ +sha256:[0-9a-f]{64}\n){7}", done.stdout)
 
 
 def test_help_names_every_option_and_exit_code():

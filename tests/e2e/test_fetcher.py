@@ -9,6 +9,7 @@ import threading
 import time
 
 import fault_server
+import harness
 import pytest
 from fault_server import BUCKET, Server, cut, drip, error, make_certificate, reset, stall
 from fetcher_driver import ROOT, Failed, Fetcher, Redirected
@@ -802,3 +803,15 @@ def test_rgw_versions(rgw):
     for version in versions:
         aws("s3api", "delete-object", "--bucket", bucket, "--key", "backup_app_1", "--version-id", version)
     aws("s3", "rb", f"s3://{bucket}")
+
+
+def test_another_region_is_asked_with_the_same_credentials():
+    """By the shipped supervisor, which starts another fetcher for it."""
+    with Server() as elsewhere:
+        elsewhere.put("backup_app_20260101-120000_x.tar.zst", b"x")
+        elsewhere.fail(error(301, "PermanentRedirect", headers={"x-amz-bucket-region": "eu-west-1"}))
+        result = harness.restore("app", f"s3://{BUCKET}", RESTORE_MODE="list", AWS_ENDPOINT_URL=elsewhere.endpoint,
+                                 AWS_ACCESS_KEY_ID="KEY", AWS_SECRET_ACCESS_KEY="SECRET", S3_ATTEMPTS=1)
+        assert result.code == 0 and "1 backups" in result.out, result
+        signed = [headers["Authorization"] for _, _, headers in elsewhere.requests]
+        assert len(signed) == 2 and "=KEY/" in signed[1] and "/eu-west-1/s3/" in signed[1]

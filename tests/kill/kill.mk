@@ -4,7 +4,7 @@ KILL_WORKERS = $(WORKERS:$(BUILD)/bin/%=$(KILL)/%) $(KILL)/restore-stager.tar
 
 $(KILL)/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/common/hash.o $(BUILD)/obj/tests/kill/kill_points.o
 	@mkdir -p $(@D)
-	$(LINK) -Wl,--wrap=channel_send,--wrap=channel_receive -o $@ $^ -lseccomp -lcjson -lcrypto
+	$(LINK) -Wl,--wrap=channel_send,--wrap=channel_receive,--wrap=sandbox_lock -o $@ $^ -lseccomp -lcjson -lcrypto
 
 $(KILL_WORKERS): $(KILL)/%: $(BUILD)/bin/%
 	@mkdir -p $(@D)

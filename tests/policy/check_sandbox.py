@@ -1,8 +1,7 @@
 #!/usr/bin/python3
-"""Tries every system call inside every worker after its lock-down: check_sandbox.py [folder of the probes].
+"""Tries every system call inside every process after its lock-down: check_sandbox.py [folder of the probes].
 
-Each worker is a build of the shipped objects around which probe.c is linked: its own main runs up to `ready`, then one
-call is tried with bad arguments, in a fork of its own. A call that SIGSYS kills is forbidden; any other end means that
+Each is a build of the shipped objects around which probe.c is linked: its own main runs up to `ready`, then one call is tried with bad arguments, in a fork of its own. A call that SIGSYS kills is forbidden; any other end means that
 it reached the kernel. That has to be exactly the policy, and without the lock-down no call may be killed.
 """
 import contextlib
@@ -10,6 +9,7 @@ import ctypes
 import os
 import pathlib
 import platform
+import shutil
 import signal
 import struct
 import subprocess
@@ -38,6 +38,7 @@ CAME_BACK, SUCCEEDED = 100, 101  # the probe's exit codes
 # Which the kernel lets past every filter (seccomp_uprobe_exception in kernel/seccomp.c): it calls them itself, from its
 # own trampolines. From anywhere else they have to come to nothing.
 UNFILTERED = {335: "uretprobe", 336: "uprobe"} if platform.machine() == "x86_64" else {}
+OWN_WORD = b"ERROR: its own sandbox refused"  # the supervisor's, whose log people read
 LAYERS = {"seccomp": 1, "no_new_privs": 4, "not dumpable": 16}  # of sandbox.h: those that no kernel lacks
 OTHER_NAMESPACES = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--uts", "--net"]
 NO_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
@@ -55,6 +56,7 @@ class Worker(NamedTuple):
 
 def workers(store):
     return [
+        Worker("supervisor", "supervisor", "probe-restore", None),
         Worker("unpacker", "unpacker", "probe-unpacker",
                ("unpacker_config", {"window_log_max": 27, "max_entries": 10**7, "max_bytes": 2**50})),
         Worker("fetcher", "fetcher", "probe-fetcher",
@@ -119,7 +121,14 @@ def run(worker, probes, folder, trials, control=False):
     (config, down), (up, answers), (log, log_end) = [map(high, os.pipe()) for _ in range(3)]
     null = high(os.open("/dev/null", os.O_RDWR))
     binary = str(probes / worker.probe)
-    if worker.policy == "stager":
+    if worker.policy == "supervisor":
+        environment |= {"PROJECT_NAME": "sandbox", "S3_BUCKET_URL": "file:///nowhere"}
+        (folder / "bin").mkdir(exist_ok=True)
+        shutil.copy(binary, folder / "bin/restore")
+        (folder / "bin/restore-fetcher").touch(0o755)  # by which it knows where its workers are; none is started
+        command = [*NO_CAPABILITIES, str(folder / "bin/restore")]
+        inside = [null, null, log_end, config, answers]
+    elif worker.policy == "stager":
         (folder / "root").mkdir(exist_ok=True)
         (folder / "mount").mkdir(exist_ok=True)
         environment |= {"BINARY": binary, "TRACE": "", "SANDBOX_TRIALS": "/run-volume/trials"}
@@ -139,7 +148,8 @@ def run(worker, probes, folder, trials, control=False):
     for reader in readers:
         reader.start()
     with contextlib.suppress(BrokenPipeError):  # its status says more
-        os.write(down, encode(worker.config[0], **worker.config[1]))
+        if worker.config is not None:
+            os.write(down, encode(worker.config[0], **worker.config[1]))
     _, status = os.waitpid(pid, 0)
     for reader in readers:
         reader.join()
@@ -173,7 +183,7 @@ def read_outcome(path, said, logged):
             numbers = [int(value) for value in values[1:]]
             limits = {index: (mask, value) for index, mask, value in zip(*[iter(numbers[1:])] * 3)}
             rules.append(Rule(values[0], numbers[0], limits))
-    refused = [int(line[2:]) for line in logged.splitlines() if line.startswith(b"S ")]
+    refused = [int(line.split()[-1]) for line in logged.splitlines() if line.startswith((b"S ", OWN_WORD))]
     return Outcome(policy, rules, statuses, count_ready(said), refused)
 
 

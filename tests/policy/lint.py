@@ -32,7 +32,9 @@ SOCKET_TYPES = {"SOCK_STREAM", "SOCK_CLOEXEC", "SOCK_NONBLOCK"}
 WRITING = {"O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND", "O_TMPFILE"}
 
 # Sizes that are promised; a policy that is not named here has none.
-MOST_SYSCALLS = {"unpacker": 4, "fetcher": 16, "fetcher_file": 16, "docker_agent": 16}
+MOST_SYSCALLS = {"supervisor": 16, "unpacker": 4, "fetcher": 16, "fetcher_file": 16, "docker_agent": 16}
+
+EXACT_SYSCALLS = {"unpacker": {"read", "write", "exit", "exit_group"}}
 
 LINE = re.compile(r'(\w+)\(([^"]*), "((?:[^"\\]|\\.)*)"\)')
 
@@ -159,6 +161,8 @@ def lint(path):
     for rule in policy.rules:
         problems += [(rule.line, problem) for problem in check_rule(rule, policy.paragraphs)]
     syscalls = {rule.syscall for rule in policy.rules}
+    if policy.name in EXACT_SYSCALLS and syscalls != EXACT_SYSCALLS[policy.name]:
+        problems.append((1, f"{policy.name} is promised to need exactly {' '.join(sorted(EXACT_SYSCALLS[policy.name]))}"))
     most = MOST_SYSCALLS.get(policy.name)
     if most is not None and len(syscalls) > most:
         problems.append((1, f"{len(syscalls)} syscalls; {policy.name} is promised to need no more than {most}"))

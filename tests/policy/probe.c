@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "ipc.h"
 #include "log.h"
 #include "sandbox.h"
@@ -107,33 +108,6 @@ static _Noreturn void write_results(const char *path, const struct policy *polic
     _exit(0);
 }
 
-int __wrap_sandbox_lock(const struct sandbox_plan *plan, struct sandbox_report *report)
-{
-    const char *path = getenv("SANDBOX_TRIALS");
-    bool control = getenv("SANDBOX_CONTROL") != NULL;
-    if (path == NULL) {
-        give_up("SANDBOX_TRIALS is not set");
-    }
-    read_trials(path);
-    for (size_t i = 0; i < trial_count; i++) {
-        pid_t pid = fork();
-        if (pid < 0) {
-            give_up("fork fails");
-        }
-        if (pid == 0) {
-            const struct itimerval timer = {.it_value = {.tv_sec = control ? CONTROL_SECONDS : SECONDS}};
-            setitimer(ITIMER_REAL, &timer, NULL);
-            current = &trials[i];
-            *report = (struct sandbox_report){0};
-            return control ? 0 : __real_sandbox_lock(plan, report);
-        }
-        if (waitpid(pid, &statuses[i], 0) != pid) {
-            give_up("waitpid fails");
-        }
-    }
-    write_results(path, plan->policy);
-}
-
 /* The entry of 32-bit programs, which a 64-bit process may use as well, with numbers of its own. */
 static long enter_i386(const struct trial *trial)
 {
@@ -151,16 +125,69 @@ static long enter_i386(const struct trial *trial)
 #endif
 }
 
-enum ipc_result __wrap_channel_send(struct channel *channel, enum message_type type, const void *message)
+static _Noreturn void try_current(void)
 {
-    enum ipc_result result = __real_channel_send(channel, type, message);
-    if (current == NULL || (type != MESSAGE_ready && type != MESSAGE_stager_ready) || result != IPC_OK) {
-        return result;
-    }
     const uint64_t *arguments = current->arguments;
     long returned = current->entry == ENTRY_I386 ? enter_i386(current)
                                                  : syscall((long)current->number, arguments[0], arguments[1],
                                                            arguments[2], arguments[3], arguments[4], arguments[5]);
     syscall(SYS_exit_group, returned < 0 ? CAME_BACK : SUCCEEDED);
     __builtin_unreachable();
+}
+
+/* The supervisor serves nobody: it is ready when it is locked down. Its word is written where a worker's would be. */
+static _Noreturn void try_in_supervisor(const struct sandbox_report *report)
+{
+    static uint8_t frame[CONTROL_FRAME_MAX];
+    const struct msg_ready ready = {.layers = report->layers, .missing = text_of(report->missing)};
+    size_t size = message_encode(MESSAGE_ready, &ready, frame, sizeof frame);
+    if (size == 0 || write(FD_CONTROL_OUT, frame, size) != (ssize_t)size) {
+        give_up("the supervisor's word cannot be written");
+    }
+    try_current();
+}
+
+static int lock_or_not(const struct sandbox_plan *plan, struct sandbox_report *report, bool control)
+{
+    *report = (struct sandbox_report){0};
+    int result = control ? 0 : __real_sandbox_lock(plan, report);
+    if (result == 0 && plan->policy == &policy_supervisor) {
+        try_in_supervisor(report);
+    }
+    return result;
+}
+
+int __wrap_sandbox_lock(const struct sandbox_plan *plan, struct sandbox_report *report)
+{
+    const char *path = getenv("SANDBOX_TRIALS");
+    bool control = getenv("SANDBOX_CONTROL") != NULL;
+    if (path == NULL) {
+        give_up("SANDBOX_TRIALS is not set");
+    }
+    read_trials(path);
+    for (size_t i = 0; i < trial_count; i++) {
+        pid_t pid = fork();
+        if (pid < 0) {
+            give_up("fork fails");
+        }
+        if (pid == 0) {
+            const struct itimerval timer = {.it_value = {.tv_sec = control ? CONTROL_SECONDS : SECONDS}};
+            setitimer(ITIMER_REAL, &timer, NULL);
+            current = &trials[i];
+            return lock_or_not(plan, report, control);
+        }
+        if (waitpid(pid, &statuses[i], 0) != pid) {
+            give_up("waitpid fails");
+        }
+    }
+    write_results(path, plan->policy);
+}
+
+enum ipc_result __wrap_channel_send(struct channel *channel, enum message_type type, const void *message)
+{
+    enum ipc_result result = __real_channel_send(channel, type, message);
+    if (current == NULL || (type != MESSAGE_ready && type != MESSAGE_stager_ready) || result != IPC_OK) {
+        return result;
+    }
+    try_current();
 }

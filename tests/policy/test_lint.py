@@ -117,3 +117,4 @@ def test_promised_sizes(tmp_path):
     lines = "".join(f'ALLOW({name}, "why")\n' for name in ("write", "close", "exit", "exit_group"))
     assert problems(tmp_path, SOUND + lines) == ""
     assert "no more than 4" in problems(tmp_path, SOUND + lines, "unpacker")
+    assert "exactly exit exit_group read write" in problems(tmp_path, SOUND, "unpacker")

@@ -11,6 +11,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <locale.h>
 #include <malloc.h>
 #include <signal.h>
@@ -24,6 +25,8 @@
 #include "cleanup.h"
 #include "descriptors.h"
 #include "exit_codes.h"
+#include "identities.h"
+#include "identity.h"
 #include "io.h"
 #include "log.h"
 #include "relay.h"
@@ -101,13 +104,36 @@ static void reserve_heap(void)
     free(reserve);
 }
 
+/*
+ * Its own user, with the socket's group where that is what allows connecting: each connection asks anew. A socket that
+ * neither of them may use leaves us as we are, and that is said.
+ */
+static void choose_identity(struct sandbox_plan *plan)
+{
+    const char *path = agent.engine.socket_path;
+    struct stat status;
+    if (identity_may_change(AGENT_USER) && stat(path, &status) == 0) {
+        const unsigned groups[] = {AGENT_USER, status.st_gid};
+        for (size_t i = 0; i < 2; i++) {
+            if (identity_could_write(AGENT_USER, groups[i], path)) {
+                plan->user = AGENT_USER;
+                plan->group = groups[i];
+                return;
+            }
+        }
+        log_info("stays user %u: %s is closed to others and to its group", getuid(), path);
+    }
+    plan->capabilities = identity_writes_bare(path) ? 0 : 1ULL << CAP_DAC_OVERRIDE;
+}
+
 static int lock_down(struct sandbox_report *report)
 {
     struct rlimit files = {0};
     getrlimit(RLIMIT_NOFILE, &files);
     uint64_t most = files.rlim_max < DESCRIPTORS_MAX ? files.rlim_max : DESCRIPTORS_MAX;
-    const struct sandbox_plan plan = {
+    struct sandbox_plan plan = {
         .policy = &policy_docker_agent, .file_size_limit = 0, .descriptor_limit = most, .may_fork = false};
+    choose_identity(&plan);
     if (sandbox_lock(&plan, report) != 0) {
         log_error("sandbox: %s", report->error);
         return -1;

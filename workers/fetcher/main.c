@@ -10,6 +10,7 @@
  * credentials - verbs. Another host (a redirect to another region) takes another fetcher.
  */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <locale.h>
 #include <malloc.h>
@@ -23,6 +24,8 @@
 #include "descriptors.h"
 #include "directory.h"
 #include "exit_codes.h"
+#include "identities.h"
+#include "identity.h"
 #include "ipc.h"
 #include "log.h"
 #include "ranges.h"
@@ -209,13 +212,37 @@ static void prepare_pipe(bool blocking)
     fcntl(FD_DATA_OUT, F_SETPIPE_SZ, PIPE_SIZE); /* as large as the system lets it be */
 }
 
+/*
+ * A store may hold what root alone can read. Its files are opened later, one by one: the right to read them is kept,
+ * and Landlock closes all others; where there is none to keep, so is the user.
+ */
+static void choose_identity(const struct fetcher *fetcher, struct sandbox_plan *plan)
+{
+    uint64_t held = identity_capabilities();
+    if (fetcher->directory) {
+        const uint64_t reads = 1ULL << CAP_DAC_READ_SEARCH, overrides = 1ULL << CAP_DAC_OVERRIDE;
+        plan->capabilities = (held & reads) != 0 ? reads : held & overrides;
+    }
+    if (!identity_may_change(FETCHER_USER)) {
+        return;
+    }
+    if (fetcher->directory && plan->capabilities == 0) {
+        log_info("stays user %u: as another it could not read what that one alone may read in the store", getuid());
+        return;
+    }
+    plan->user = FETCHER_USER;
+    plan->group = FETCHER_USER;
+}
+
 static void lock_down(struct fetcher *fetcher, const char *store)
 {
     const struct sandbox_path path = {store, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR};
-    const struct sandbox_plan plan = {.policy = fetcher->directory ? &policy_fetcher_file : &policy_fetcher,
-                                      .paths = &path,
-                                      .path_count = fetcher->directory ? 1 : 0,
-                                      .descriptor_limit = DESCRIPTORS};
+    struct sandbox_plan plan = {.policy = fetcher->directory ? &policy_fetcher_file : &policy_fetcher,
+                                .paths = &path,
+                                .path_count = fetcher->directory ? 1 : 0,
+                                .descriptor_limit = DESCRIPTORS,
+                                .connects_by_tcp = !fetcher->directory};
+    choose_identity(fetcher, &plan);
     struct sandbox_report report;
     if (sandbox_lock(&plan, &report) != 0) {
         log_error("lock-down failed: %s", report.error);

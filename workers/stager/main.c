@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <stdlib.h>
 #include <string.h>
@@ -456,6 +457,8 @@ static void lock_down(bool spool_only, struct sandbox_report *report)
     /* live trees hold sockets, FIFOs and nodes that move with the rest; none of them is ever opened */
     const uint64_t special = LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SOCK |
                              LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+    const uint64_t capabilities = 1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_FOWNER |
+                                  1ULL << CAP_FSETID | 1ULL << CAP_MKNOD; /* the last where devices are wanted */
     const struct sandbox_path paths[] = {{RUN_VOLUME, all}, {MOUNTS, all | special}};
     const struct sandbox_plan plan = {
         .policy = &policy_stager,
@@ -464,6 +467,7 @@ static void lock_down(bool spool_only, struct sandbox_report *report)
         .file_size_limit = RLIM_INFINITY,
         .descriptor_limit = 1024,
         .may_fork = false,
+        .capabilities = capabilities,
     };
     if (sandbox_lock(&plan, report) != 0) {
         log_error("sandbox: %s", report->error);

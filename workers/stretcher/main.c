@@ -22,6 +22,8 @@
 #include "cleanup.h"
 #include "descriptors.h"
 #include "exit_codes.h"
+#include "identities.h"
+#include "identity.h"
 #include "io.h"
 #include "ipc.h"
 #include "log.h"
@@ -116,7 +118,9 @@ static void reserve_memory(unsigned work_factor)
 
 static void lock_down(void)
 {
-    const struct sandbox_plan plan = {.policy = &policy_stretcher, .descriptor_limit = FD_FIRST_FREE + 1};
+    const unsigned user = identity_may_change(STRETCHER_USER) ? STRETCHER_USER : 0;
+    const struct sandbox_plan plan = {
+        .policy = &policy_stretcher, .descriptor_limit = FD_FIRST_FREE + 1, .user = user, .group = user};
     struct sandbox_report report;
     if (sandbox_lock(&plan, &report) != 0) {
         log_error("lock-down failed: %s", report.error);

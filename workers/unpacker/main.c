@@ -15,6 +15,8 @@
 #include "descriptors.h"
 #include "exit_codes.h"
 #include "heap.h"
+#include "identities.h"
+#include "identity.h"
 #include "io.h"
 #include "ipc.h"
 #include "log.h"
@@ -97,7 +99,10 @@ static struct unpacker *set_up(void)
 
 static void lock_down(void)
 {
+    const unsigned user = identity_may_change(UNPACKER_USER) ? UNPACKER_USER : 0;
     const struct sandbox_plan plan = {
+        .user = user,
+        .group = user,
         .policy = &policy_unpacker,
         .file_size_limit = 0,
         .descriptor_limit = FD_FIRST_FREE + 1, /* the lock-down itself opens one */
