@@ -302,6 +302,21 @@ int audit_begin(struct run *run)
     return 0;
 }
 
+int audit_warm_up(void)
+{
+    if (audit.key == NULL) {
+        return 0;
+    }
+    cleanup_free char *signature = minisign_sign(audit.key, "", "");
+    return signature == NULL ? -1 : 0;
+}
+
+void audit_forget_key(void)
+{
+    minisign_free(audit.key);
+    audit.key = NULL;
+}
+
 /* "HASH SEQ RUN": what is signed. */
 static int write_head(void)
 {
@@ -310,8 +325,7 @@ static int write_head(void)
     snprintf(text, sizeof text, "%s %llu %s\n", audit.log.head, (unsigned long long)audit.log.seq, audit.run);
     snprintf(comment, sizeof comment, "audit head of run %s, line %llu", audit.run, (unsigned long long)audit.log.seq);
     cleanup_free char *signature = minisign_sign(audit.key, text, comment);
-    minisign_free(audit.key);
-    audit.key = NULL;
+    audit_forget_key();
     if (signature == NULL) {
         errno = EINVAL;
         return -1;

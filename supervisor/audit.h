@@ -48,6 +48,12 @@ bool audit_is_on(void);
 /* Opens the files and writes who, with what and what for. Returns 0, or -1 (run_fail). */
 int audit_begin(struct run *run);
 
+/* Sign something, so that nothing is loaded for it later. Returns 0, or -1. */
+int audit_warm_up(void);
+
+/* In a process that does not keep the record: its copy of the key is wiped. */
+void audit_forget_key(void);
+
 /* One event. AUDIT(event, AUDIT_TEXT("name", value), ...) */
 void audit_event(const char *event, const struct audit_field *fields);
 #define AUDIT(event, ...) audit_event(event, (const struct audit_field[]){__VA_ARGS__, {0}})

@@ -9,6 +9,7 @@
 
 #include "audit.h"
 #include "cleanup.h"
+#include "confinement.h"
 #include "hash.h"
 #include "monitor.h"
 #include "output.h"
@@ -50,37 +51,13 @@ static cJSON *binaries(const struct run *run)
     return object;
 }
 
-/* Each rule as a line: system call, then index, mask and value of each argument that is limited. */
-static void add_policy(cJSON *object, const struct policy *policy)
-{
-    char *text = NULL;
-    size_t size = 0;
-    char sha256[SHA256_HEX_SIZE];
-    FILE *out = open_memstream(&text, &size);
-    for (size_t i = 0; out != NULL && i < policy->rule_count; i++) {
-        const struct policy_rule *rule = &policy->rules[i];
-        fputs(rule->syscall, out);
-        for (size_t j = 0; j < 3 && rule->arguments[j].comparison != COMPARE_NONE; j++) {
-            const struct policy_argument *argument = &rule->arguments[j];
-            uint64_t mask = argument->comparison == COMPARE_MASKED ? argument->mask : UINT64_MAX;
-            fprintf(out, " %u &%llx =%llx", argument->index, (unsigned long long)mask,
-                    (unsigned long long)argument->value);
-        }
-        fputc('\n', out);
-    }
-    if (out != NULL && fclose(out) == 0 && sha256_hex(text, size, sha256) == 0) {
-        cJSON_AddStringToObject(object, policy->name, sha256);
-    }
-    free(text);
-}
-
 static cJSON *policies(void)
 {
+    struct policy_hash hashes[POLICY_COUNT];
     cJSON *object = cJSON_CreateObject();
-    static const struct policy *const all[] = {&policy_fetcher, &policy_fetcher_file, &policy_unpacker,
-                                               &policy_docker_agent, &policy_stager};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        add_policy(object, all[i]);
+    bool hashed = hash_policies(hashes) == 0;
+    for (size_t i = 0; hashed && i < POLICY_COUNT; i++) {
+        cJSON_AddStringToObject(object, hashes[i].name, hashes[i].sha256);
     }
     return object;
 }
@@ -132,11 +109,10 @@ void audit_worker(const char *name, uint64_t layers, const char *missing)
     static const struct {
         uint64_t layer;
         const char *name;
-    } names[] = {{LAYER_SECCOMP, "seccomp"},
-                 {LAYER_LANDLOCK, "landlock"},
-                 {LAYER_NO_NEW_PRIVS, "no_new_privs"},
-                 {LAYER_MDWE, "mdwe"},
-                 {LAYER_NOT_DUMPABLE, "not_dumpable"}};
+    } names[] = {{LAYER_SECCOMP, "seccomp"},           {LAYER_LANDLOCK, "landlock"},
+                 {LAYER_NO_NEW_PRIVS, "no_new_privs"}, {LAYER_MDWE, "mdwe"},
+                 {LAYER_NOT_DUMPABLE, "not_dumpable"}, {LAYER_OWN_USER, "own_user"},
+                 {LAYER_CAPABILITIES, "capabilities"}};
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if ((layers & names[i].layer) != 0) {

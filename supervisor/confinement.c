@@ -7,7 +7,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "cleanup.h"
+#include "descriptors.h"
 #include "identity.h"
 #include "output.h"
 #include "sandbox.h"
@@ -15,11 +17,26 @@
 
 #define DESCRIPTORS 256
 
+/* The folders where the report and the audit log's head get their names at the end; their files are open already. */
+static size_t add_evidence(const struct options *options, struct sandbox_path paths[2])
+{
+    const uint64_t renaming = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
+    size_t count = 0;
+    if (options->audit_sign_key_file != NULL) {
+        paths[count++] = (struct sandbox_path){"/proc/self/fd/41", renaming};
+    }
+    if (options->report_file != NULL) {
+        paths[count++] = (struct sandbox_path){"/proc/self/fd/44", renaming};
+    }
+    _Static_assert(FD_AUDIT_DIRECTORY == 41 && FD_REPORT_DIRECTORY == 44, "the numbers above");
+    return count;
+}
+
 /* What libraries load or set up at their first use, for which there is no system call later. */
 static int warm_up(struct run *run)
 {
     char sha256[SHA256_HEX_SIZE];
-    if (sha256_hex("", 0, sha256) != 0) {
+    if (sha256_hex("", 0, sha256) != 0 || audit_warm_up() != 0) {
         return run_fail(run, EXIT_INTERNAL, "libcrypto cannot be set up");
     }
     return 0;
@@ -27,7 +44,7 @@ static int warm_up(struct run *run)
 
 int confine_supervisor(struct run *run)
 {
-    const struct sandbox_path paths[] = {{"/proc", LANDLOCK_ACCESS_FS_READ_FILE}};
+    struct sandbox_path paths[3] = {{"/proc", LANDLOCK_ACCESS_FS_READ_FILE}};
     struct sandbox_report report;
     run->own_users = true;
     for (int i = 0; i < PROCESS_COUNT; i++) {
@@ -36,7 +53,7 @@ int confine_supervisor(struct run *run)
     const struct sandbox_plan plan = {
         .policy = &policy_supervisor,
         .paths = paths,
-        .path_count = sizeof paths / sizeof paths[0],
+        .path_count = 1 + add_evidence(&run->options, &paths[1]),
         .file_size_limit = RLIM_INFINITY, /* the log may be a file */
         .descriptor_limit = DESCRIPTORS,
         .ends_others = true,
@@ -70,10 +87,9 @@ void say_identity(const struct run *run)
 
 int hash_policies(struct policy_hash hashes[POLICY_COUNT])
 {
-    static const struct policy *const policies[POLICY_COUNT] = {&policy_supervisor,   &policy_fetcher,
-                                                                &policy_fetcher_file, &policy_unpacker,
-                                                                &policy_docker_agent, &policy_stager,
-                                                                &policy_stretcher};
+    static const struct policy *const policies[POLICY_COUNT] = {
+        &policy_supervisor,   &policy_fetcher, &policy_fetcher_file, &policy_unpacker,
+        &policy_docker_agent, &policy_stager,  &policy_stretcher};
     for (size_t i = 0; i < POLICY_COUNT; i++) {
         size_t size = 0;
         cleanup_free unsigned char *program = sandbox_program(policies[i], &size);

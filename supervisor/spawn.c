@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "cleanup.h"
 #include "descriptors.h"
 #include "sandbox.h"
@@ -132,6 +133,7 @@ static int prepare_spare(struct run *run, const struct process_rule *rule, bool 
     pid_t pid = fork();
     if (pid == 0) {
         options_wipe_secrets(&run->options);
+        audit_forget_key();
         run_child(&launch);
     }
     close(down[0]);
