@@ -64,7 +64,12 @@ int sandbox_close_from(unsigned first)
 
 static int limit(int resource, uint64_t value, const char *name, struct sandbox_report *report)
 {
-    struct rlimit limits = {value, value};
+    struct rlimit limits = {0};
+    if (getrlimit((__rlimit_resource_t)resource, &limits) != 0) {
+        return fail(report, "getrlimit %s: %s", name, strerror(errno));
+    }
+    limits.rlim_max = value < limits.rlim_max ? value : limits.rlim_max; /* never more than we were given */
+    limits.rlim_cur = limits.rlim_max;
     if (setrlimit((__rlimit_resource_t)resource, &limits) != 0) {
         return fail(report, "setrlimit %s: %s", name, strerror(errno));
     }

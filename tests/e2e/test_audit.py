@@ -92,7 +92,7 @@ def test_intents_come_before_and_volumes_have_digests(mini, store, scene, tmp_pa
         assert hashlib.sha256((RESTORE.parent / name).read_bytes()).hexdigest() == sha256
     assert {"fetcher", "unpacker", "docker_agent", "stager"} <= set(begin["policies"])
     assert begin["identity"]["uid"] == os.getuid() and begin["kernel"]["release"] == os.uname().release
-    assert {worker["name"] for worker in of(log, "worker")} == {"fetcher", "unpacker", "docker-agent", "stager"}
+    assert {worker["name"] for worker in of(log, "worker")} == {"supervisor", "fetcher", "unpacker", "docker-agent", "stager"}
     assert end["exit_code"] == 0 and end["data"] == "of the backup" and end["rto_seconds"] > end["downtime_seconds"] > 0
     assert end["rpo_seconds"] > 0
     assert audit("verify", log, "--head", check_audit.head_of(result)).code == 0
@@ -304,7 +304,7 @@ def test_the_page_shows_a_log_and_a_report(mini, store, scene, tmp_path):
     page = page_of(report)
     assert "restored" in page.text and "the data is of the backup" in page.text
     log.write_bytes(log.read_bytes().replace(b'"event":"phase"', b'"event":"phrase"', 1))
-    assert "The chain is broken at line 2" in page_of(log).text
+    assert "The chain is broken at line 3" in page_of(log).text
     assert audit("report", RESTORE).code == 2 and audit("report", tmp_path / "none").code == 2
 
 
