@@ -46,6 +46,7 @@ int confine_supervisor(struct run *run)
 {
     struct sandbox_path paths[3] = {{"/proc", LANDLOCK_ACCESS_FS_READ_FILE}};
     struct sandbox_report report;
+    run->user = getuid();
     run->own_users = true;
     for (int i = 0; i < PROCESS_COUNT; i++) {
         run->own_users = run->own_users && identity_may_change(process_table[i].user);
@@ -82,7 +83,7 @@ void say_identity(const struct run *run)
         say("Each worker is a user of its own: %s", line);
         return;
     }
-    say("All workers are user %u: without CAP_SETUID, CAP_SETGID and CAP_KILL they get none of their own", getuid());
+    say("All workers are user %u: without CAP_SETUID, CAP_SETGID and CAP_KILL they get none of their own", run->user);
 }
 
 int hash_policies(struct policy_hash hashes[POLICY_COUNT])

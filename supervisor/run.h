@@ -89,6 +89,7 @@ struct run {
     struct failure failure;
     struct worker workers[PROCESS_COUNT];
     int pipes[PIPE_COUNT][2];
+    unsigned user;         /* that it was started as */
     bool own_users;        /* workers become users of their own */
     unsigned layers;       /* of the supervisor's own sandbox */
     int signals;           /* signalfd */

@@ -1,4 +1,5 @@
 """What each process links, holds and is confined by, seen from outside while the shipped binaries restore."""
+import json
 import subprocess
 
 import harness
@@ -72,6 +73,32 @@ def test_every_worker_is_filtered(watched):
     assert set(watch.confinement) == {"restore", "fetcher", "unpacker", "docker-agent", "stager"}
     for name in ("fetcher", "unpacker", "docker-agent"):
         assert ("2", "1") in watch.confinement[name], name
+
+
+def test_the_supervisor_is_filtered_too(watched):
+    watch, _ = watched
+    assert ("2", "1") in watch.confinement["restore"]
+
+
+def layers_of(log):
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    return {record["name"]: set(record["layers"]) for record in records if record["event"] == "worker"}
+
+
+def test_each_worker_is_a_user_of_its_own(store, tmp_path):
+    """What a worker says of itself was compared with /proc before it is recorded."""
+    result = restore(harness.unique(), store, RESTORE_MODE="recover", AUDIT_LOG=tmp_path / "log")
+    assert result.code == 0 and "Each worker is a user of its own: fetcher 65521, unpacker 65522" in result.out, result
+    assert {"own_user", "capabilities"} <= layers_of(tmp_path / "log")["docker-agent"]
+
+
+def test_without_capabilities_all_are_one_user(store, tmp_path):
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec setpriv --bounding-set=-all --inh-caps=-all "{harness.RESTORE}"\n')
+    bare.chmod(0o755)
+    result = restore(harness.unique(), store, binary=bare, RESTORE_MODE="recover", AUDIT_LOG=tmp_path / "log")
+    assert result.code == 0 and "All workers are user 0" in result.out, result
+    assert "own_user" not in layers_of(tmp_path / "log")["docker-agent"]
 
 
 def test_workers_inherit_exactly_their_descriptors(watched):
