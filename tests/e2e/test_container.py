@@ -60,6 +60,26 @@ def test_without_access_to_the_socket(live, store):
     assert read_tree(root) == {}
 
 
+def test_evidence_goes_into_a_mounted_folder(live, store, tmp_path):
+    """The root is read-only: the log, its signed head and the report come into a folder that is mounted."""
+    mini, _ = live
+    evidence = tmp_path / "evidence"
+    evidence.mkdir()
+    subprocess.run(["minisign", "-G", "-W", "-p", "audit.pub", "-s", "audit.key"], cwd=evidence, input=b"", check=True,
+                   capture_output=True)
+    for user in ("0:0", "65534:65534"):
+        for path in [evidence, *evidence.iterdir()]:
+            os.chown(path, int(user.split(":")[0]), -1)
+        result = run_container(mini.project, store, "--user", user, "--group-add", str(os.stat(SOCKET).st_gid),
+                               "-v", f"{evidence}:/audit", AUDIT_LOG="/audit/log", REPORT_FILE="/audit/report.json",
+                               AUDIT_SIGN_KEY_FILE="/audit/audit.key")
+        assert result.code == 0, result
+        assert json.loads((evidence / "report.json").read_text())["end"]["exit_code"] == 0
+        subprocess.run(["minisign", "-Vm", "log.head", "-p", "audit.pub"], cwd=evidence, check=True)
+    verify = subprocess.run([harness.RESTORE, "audit", "verify", evidence / "log"], capture_output=True, check=False)
+    assert verify.returncode == 0 and b"of 2 runs" in verify.stdout, verify
+
+
 def test_it_never_stops_itself(live, store):
     """The restore service may belong to the very stack that it restores."""
     mini, root = live
