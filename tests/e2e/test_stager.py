@@ -187,6 +187,20 @@ def test_undo_leaves_no_trace(place):
     assert stager.close() == 0
 
 
+def test_undo_stands_names_that_are_taken(place):
+    """As of a program that runs and makes its files anew while they are moved away."""
+    before = snapshot(place.volume)
+    stager = place.staged(BACKUP)
+    stager.ask("commit")
+    work = next(place.volume.glob(".restore-*"))
+    for path in place.volume.iterdir():
+        if path != work:
+            (work / "new" / path.name).write_text("made anew")
+    stager.ask("undo")
+    stager.ask("clean")
+    assert snapshot(place.volume) == before
+
+
 def test_undo_with_nothing_to_undo(place):
     stager = place.stager()
     assert stager.ask("read_journal", "journal")["phase"] == 0

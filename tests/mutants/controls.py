@@ -211,7 +211,7 @@ AGENT_SIDE = [
             "    return judge_user(run, &user, true) > 0;", "e2e:test_moves.py::test_one_that_has_ended_again_counts_too"),
     Control("names that are taken on the way back", "workers/stager/swap.c", "errno == EEXIST && move->way != FORTH",
             "errno == EEXIST && move->way > BACK_IN",
-            "e2e:test_moves.py::test_a_foreign_container_is_named_and_the_undo_stands_it"),
+            STAGER + "test_undo_stands_names_that_are_taken"),
     Control("lengths of the Engine's stream", "workers/docker_agent/demux.c", "if (header[0] > DEMUX_STDERR || ",
             "if (header[0] > 200 || ", "unit:test_demux:malformed_headers_are_refused"),
 ]
