@@ -189,6 +189,10 @@ static bool may_warn(unsigned *count)
 /* What a file system cannot keep is named and left out; an error of the disk is none of that. */
 static int apply_xattr(struct placing *placing, int fd, const char *name, const void *value, size_t size)
 {
+    if (value == NULL) {
+        errno = ENOMEM; /* libarchive had no memory for it, and says so in no other way */
+        return cannot_place(placing, "cannot set an attribute of");
+    }
     bool wanted = strncmp(name, "user.", 5) == 0 || strcmp(name, ACL_ACCESS_NAME) == 0;
     int error = ENOTSUP;
     if (wanted && fsetxattr(fd, name, value, size, 0) == 0) {

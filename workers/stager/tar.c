@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "archive_open.h"
 #include "io.h"
 
 static la_ssize_t take(struct archive *archive, void *context, const void **bytes)
@@ -63,7 +64,7 @@ static struct archive *new_reader(void)
 struct archive *tar_open_feed(struct feed *feed, struct problem *problem)
 {
     struct archive *archive = new_reader();
-    if (archive == NULL || archive_read_open(archive, feed, NULL, take, NULL) != ARCHIVE_OK) {
+    if (archive == NULL || archive_read_open_checked(archive, feed, take, NULL) != ARCHIVE_OK) {
         return fail(archive, problem);
     }
     return archive;
@@ -78,7 +79,7 @@ struct archive *tar_open_file(int *fd, struct problem *problem)
         return fail(archive, problem);
     }
     reader->fd = *fd;
-    if (archive_read_open(archive, reader, NULL, read_file, close_file) != ARCHIVE_OK) {
+    if (archive_read_open_checked(archive, reader, read_file, close_file) != ARCHIVE_OK) {
         return fail(archive, problem);
     }
     return archive;

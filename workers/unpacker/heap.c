@@ -25,6 +25,7 @@ char *__wrap_strdup(const char *text);
 
 static size_t taken;
 static bool counting;
+static bool was_short;
 
 int heap_prepare(void)
 {
@@ -47,13 +48,20 @@ static bool within_budget(size_t size)
 {
     if (counting && (taken > HEAP_BUDGET || size > HEAP_BUDGET - taken)) {
         errno = ENOMEM;
+        was_short = true;
         return false;
     }
     return true;
 }
 
+bool heap_was_short(void)
+{
+    return was_short;
+}
+
 static void *count(void *memory)
 {
+    was_short = was_short || (counting && memory == NULL);
     taken += memory == NULL ? 0 : malloc_usable_size(memory);
     return memory;
 }

@@ -12,6 +12,7 @@
 #include "age.h"
 #include "bulk.h"
 #include "exit_codes.h"
+#include "heap.h"
 #include "reader.h"
 #include "sections.h"
 #include "signature.h"
@@ -441,6 +442,9 @@ static void section_digest(const struct unpacker *unpacker, struct section *sect
 
 static int tell_totals(struct unpacker *unpacker, const char *digest)
 {
+    if (heap_was_short()) {
+        return fail_with(unpacker->failure, EXIT_INTERNAL, "memory ran out while the archive was read");
+    }
     for (size_t i = 0; i < unpacker->sections.count; i++) {
         struct section *section = &unpacker->sections.found[i];
         char sha256[SHA256_HEX_SIZE];

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive_open.h"
 #include "exit_codes.h"
 
 #define BLOCK 512
@@ -83,7 +84,7 @@ struct untar *untar_new(struct reader *reader, struct untar_watch watch, struct 
         untar_free(untar);
         return NULL;
     }
-    if (archive_read_open(untar->archive, untar, NULL, supply, NULL) != ARCHIVE_OK) {
+    if (archive_read_open_checked(untar->archive, untar, supply, NULL) != ARCHIVE_OK) {
         fail_integrity(failure, "what is in it is no tar: %s", error_of(untar->archive));
         untar_free(untar);
         return NULL;
