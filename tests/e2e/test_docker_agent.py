@@ -141,6 +141,7 @@ class FakeEngine:
         self.listener.bind(self.path)
         self.listener.listen()
         self.open = []
+        self.requests = []
         threading.Thread(target=self.run, daemon=True).start()
 
     def run(self):
@@ -148,6 +149,7 @@ class FakeEngine:
             connection, _ = self.listener.accept()
             self.open.append(connection)
             request = connection.recv(65536).decode()
+            self.requests.append(request)
             answer = self.answer
             for path, body in (self.json_answers or {}).items():
                 if path in request.split("\r\n")[0]:

@@ -48,3 +48,31 @@ def test_a_container_that_became_another_projects_is_not_used(agent, false_engin
         targets(agent, 0, "data")
     ok, message = agent.act((0, START, {}))[0]
     assert ok == 0 and "does not belong to the project" in message
+
+
+@pytest.mark.parametrize("change, words", [({"Id": THEIRS}, "has another id"), ({"Image": "sha256:" + "d" * 64}, "has another image")])
+def test_a_container_that_changed_since_the_listing_is_not_used(agent, false_engine, change, words):
+    agent.stack()
+    false_engine.json_answers[f"/containers/{OURS}/json"] = {**inspected(OURS, "app"), **change}
+    with pytest.raises(Failed, match=words):
+        targets(agent, 0, "data")
+    ok, message = agent.act((0, START, {}))[0]
+    assert ok == 0 and words in message
+    assert not [request for request in false_engine.requests if request.startswith("POST")]
+
+
+@pytest.mark.parametrize("name", ["../containers/x", "a/../../containers/prune", "x?force=1", ".."])
+def test_a_name_that_would_be_another_request_is_not_sent(agent, false_engine, name):
+    """Whatever the Engine calls its objects: only requests of the table leave the agent."""
+    false_engine.json_answers["/containers/json"] = []
+    false_engine.json_answers["/images/json"] = []
+    false_engine.json_answers["/volumes?"] = {"Volumes": [{"Name": name}]}
+    with pytest.raises(Failed, match="is not among the requests that are made of the Engine"):
+        agent.ask("remove_run", "removed", run="one")
+    assert not [request for request in false_engine.requests if request.startswith("DELETE")]
+
+
+def test_each_request_closes_its_connection(agent, false_engine):
+    agent.stack()
+    assert len(false_engine.requests) > 3
+    assert all("\r\nConnection: close\r\n" in request for request in false_engine.requests)

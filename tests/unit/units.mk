@@ -11,6 +11,7 @@ UNIT_test_agent_bulk = workers/docker_agent/bulk.c common/messages.c
 UNIT_test_agent_file = workers/docker_agent/single_file.c
 UNIT_test_agent_target = workers/docker_agent/target_parts.c workers/docker_agent/container.c workers/docker_agent/engine_json.c
 LIBS_test_agent_target = -lcjson
+UNIT_test_engine_requests = workers/docker_agent/engine_requests.c
 UNIT_test_s3_url = workers/fetcher/s3_url.c workers/fetcher/s3_time.c
 LIBS_test_s3_url = -lcurl
 UNIT_test_s3_list = workers/fetcher/s3_list.c workers/fetcher/xml_reader.c workers/fetcher/s3_url.c workers/fetcher/s3_time.c

@@ -108,7 +108,7 @@ int agent_environment(struct agent *agent, const struct container *container, st
 {
     *out = (struct environment){NULL, 0};
     cleanup_json cJSON *answer = NULL;
-    if (inspect(agent, container, &answer) != 0) {
+    if (inspect(agent, container, &answer) != 0 || check_identity(agent, container, answer) != 0) {
         return -1;
     }
     if (copy_lines(json_member(answer, "Config.Env"), out) != 0) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "engine_requests.h"
 #include "exit_codes.h"
 #include "secret.h"
 
@@ -261,10 +262,16 @@ static void set_deadline(struct transfer *transfer)
 static int transfer_init(struct transfer *transfer, struct engine *engine, const struct engine_request *request)
 {
     *transfer = (struct transfer){.engine = engine, .multi = engine->multi, .request = request, .fd = -1};
+    if (!engine_request_permitted(request->method, request->path)) {
+        return engine_error(engine, EXIT_DOCKER, "%s: %s %.200s is not among the requests that are made of the Engine",
+                            request->what, request->method, request->path);
+    }
     transfer->easy = curl_easy_init();
     if (transfer->easy == NULL ||
         asprintf(&transfer->url, "http://localhost%s%s", request->unversioned ? "" : engine->api, request->path) < 0 ||
-        !add_header(transfer, "Expect:") || !set_body(transfer)) {
+        !add_header(transfer, "Expect:") ||
+        !add_header(transfer, request->upgrade ? "Connection: Upgrade, close" : "Connection: close") ||
+        !set_body(transfer)) {
         return engine_error(engine, EXIT_INTERNAL, "%s: no memory", request->what);
     }
     set_deadline(transfer);
@@ -502,13 +509,13 @@ static int take_over(struct transfer *transfer, struct engine_stream *stream)
 int engine_upgrade(struct engine *engine, const char *path, const char *json, const char *what,
                    struct engine_stream *stream)
 {
-    const struct engine_request request = {.method = "POST", .path = path, .json = json, .what = what};
+    const struct engine_request request = {.method = "POST", .path = path, .json = json, .upgrade = true, .what = what};
     cleanup_transfer struct transfer transfer;
     *stream = (struct engine_stream){.fd = -1};
     if (transfer_init(&transfer, engine, &request) != 0) {
         return -1;
     }
-    if (!add_header(&transfer, "Connection: Upgrade") || !add_header(&transfer, "Upgrade: tcp")) {
+    if (!add_header(&transfer, "Upgrade: tcp")) {
         return engine_error(engine, EXIT_INTERNAL, "%s: no memory", what);
     }
     curl_easy_setopt(transfer.easy, CURLOPT_HTTPHEADER, transfer.headers);

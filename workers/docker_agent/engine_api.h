@@ -54,6 +54,7 @@ struct engine_request {
     void *sink_context;
     unsigned timeout; /* seconds for the whole, or with source or sink without progress; 0: the engine's own */
     bool unversioned;
+    bool upgrade;     /* the connection is to be handed over; all others close theirs with the answer */
     const char *what; /* what is done to what, for errors: "stop container app-1" */
 };
 
