@@ -5,6 +5,21 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * Keeps memory that will hold a secret out of swap, as far as RLIMIT_MEMLOCK allows it, and out of core dumps (which
+ * DUMPABLE 0 forbids as well). Before the lock-down. What is refused changes nothing: it is a second line.
+ */
+static inline void secret_keep(void *memory, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t before = (size_t)memory % page;
+    size_t whole = (before + size + page - 1) / page * page;
+    (void)mlock((char *)memory - before, whole);
+    (void)madvise((char *)memory - before, whole, MADV_DONTDUMP);
+}
 
 /* Overwrites memory in a way the compiler keeps. NULL is allowed. */
 static inline void secret_wipe(void *memory, size_t size)

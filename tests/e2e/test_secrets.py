@@ -1,5 +1,10 @@
 """No secret in command lines, environments, logs, events, images or any file that stays, after success and failure."""
+import os
+import re
+import resource
+import signal
 import subprocess
+import time
 
 import fill
 import harness
@@ -7,7 +12,7 @@ import make_backup
 import pytest
 import stack
 from harness import restore
-from processes import Watch
+from processes import Watch, of_run
 from test_databases import break_dump
 from test_s3 import options
 
@@ -98,3 +103,154 @@ def test_the_supervisor_s_own_environment_is_wiped(mini, store):
     assert watch.descriptors["restore"]
     late = watch.last_environment.get("restore", b"")
     assert secret.encode() not in late
+
+
+def memory_of(pid):
+    """All that a process can read of itself, as root sees it."""
+    found = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            area, rights = line.split()[:2]
+            start, end = (int(part, 16) for part in area.split("-"))
+            if rights[0] != "r" or line.rstrip().endswith(("[vvar]", "[vvar_vclock]", "[vsyscall]")):
+                continue
+            try:
+                memory.seek(start)
+                found.append(memory.read(end - start))
+            except OSError:
+                pass
+    return b"".join(found)
+
+
+def holders(processes, planted):
+    """(process, name of the secret) wherever one is in memory."""
+    found = set()
+    for pid, name in processes.items():
+        content = memory_of(pid)
+        assert len(content) > 100_000
+        found |= {(name, which) for which, secret in planted.items() if any(form in content for form in forms(secret))}
+    return found
+
+
+@pytest.fixture
+def download(mini, tmp_path):
+    """A run that is in the midst of its download, held there: (supervisor, its processes, planted secrets)."""
+    volume = mini.volume("data")
+    mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")])
+    data = harness.write_tree(tmp_path / "tree", {"app/volumes/data/": ""}) / "app/volumes/data/blob"
+    subprocess.run(["dd", "if=/dev/urandom", f"of={data}", "bs=1M", "count=64", "status=none"], check=True)
+    store = harness.Store(tmp_path / "made")
+    name = store.put(mini.project, tmp_path / "tree")
+    bucket = f"memory-{mini.project}"
+    stack.aws("s3api", "create-bucket", "--bucket", bucket)
+    stack.aws("s3", "cp", "--only-show-errors", str(store.directory / name), f"s3://{bucket}/{name}")
+    process = harness.start_restore(mini.project, f"s3://{bucket}", **options())
+    deadline = time.monotonic() + 60
+    while not any(mini.path(volume).glob(".restore-*/new/*")):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    processes = of_run(process.pid, mini.project)
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    assert set(processes.values()) == {"restore", "fetcher", "unpacker", "docker-agent", "stager"}
+    keys = stack.rgw_env()
+    yield process, processes, {"S3 key": keys["AWS_SECRET_ACCESS_KEY"], "S3 key id": keys["AWS_ACCESS_KEY_ID"]}
+    for pid in processes:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+    process.terminate()
+    process.communicate(timeout=120)
+    restore(mini.project, store, RESTORE_MODE="recover")
+    stack.aws("s3", "rb", "--force", f"s3://{bucket}")
+
+
+def test_in_memory_only_the_fetcher_has_the_keys(download):
+    """While it downloads; that the fetcher's are found shows that the search finds what is there."""
+    process, processes, planted = download
+    assert holders(processes, planted) == {("fetcher", "S3 key"), ("fetcher", "S3 key id")}
+
+
+def test_no_process_can_leave_a_core(download):
+    """Limits of the workers; what they hold is marked besides, and locked where that is allowed."""
+    process, processes, _ = download
+    for pid, name in processes.items():
+        limits = open(f"/proc/{pid}/limits").read()
+        if name != "restore":
+            assert re.search(r"^Max core file size +0 +0 ", limits, re.M), name
+        if name == "fetcher":
+            assert int(re.search(r"^VmLck:\s+(\d+) kB", open(f"/proc/{pid}/status").read(), re.M).group(1)) > 0
+            assert re.search(r"^VmFlags:.* lo .*\bdd\b", open(f"/proc/{pid}/smaps").read(), re.M)
+
+
+def dumps_core(arguments, environment, folder, start):
+    """Whether the kernel says that a process which aborts left a core, all limits raised."""
+    def prepare():
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        os.chdir(folder)
+    process = subprocess.Popen(arguments, env=environment, preexec_fn=prepare, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    start(process)
+    os.kill(process.pid, signal.SIGABRT)
+    _, status = os.waitpid(process.pid, 0)
+    process.returncode = status
+    process.stdout.close()
+    assert os.WTERMSIG(status) == signal.SIGABRT
+    return os.WCOREDUMP(status) or any(folder.iterdir())
+
+
+def test_the_supervisor_leaves_no_core(mini, store, tmp_path):
+    """With a control: a process of the same limits that may be dumped."""
+    mini.add("app")
+    folder = tmp_path / "cores"
+    folder.mkdir()
+    environment = harness.environment(mini.project, store, RESTORE_MODE="list")
+    store.put_bytes(harness.backup_name(mini.project), b"x")
+    assert not dumps_core([str(harness.RESTORE)], environment, folder, lambda process: process.stdout.readline())
+    assert dumps_core(["sh", "-c", "echo; exec sleep 60"], {"PATH": os.environ["PATH"]}, folder,
+                      lambda process: (process.stdout.readline(), time.sleep(0.3)))
+    subprocess.run(["sh", "-c", "rm -f -- *core*"], cwd=folder, check=True)
+
+
+def test_after_the_databases_nobody_has_their_passwords(backup, tmp_path):
+    """Held when the stack starts again: in no process of the run is a password of a database, or a key of S3 but the
+    fetcher's."""
+    archive, bucket = backup
+    stack.aws("s3", "cp", "--only-show-errors", str(archive), f"s3://{bucket}/{archive.name}")
+    planted = secrets()
+    process = harness.start_restore(PROJECT, f"s3://{bucket}", **options())
+    try:
+        said = b""
+        while b"Phase 7" not in said:
+            line = process.stdout.readline()
+            assert line, said + process.stderr.read()
+            said += line
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(1)  # what was asked is answered and put away
+        found = holders(of_run(process.pid, PROJECT), planted)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err
+    assert {(name, which) for name, which in found if name != "fetcher"} == set()
+
+
+def test_after_kill_nothing_is_left_on_disk(download, mini):
+    """kill -9 of the run in the midst of the download: neither its volume nor its containers have a secret."""
+    process, processes, planted = download
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    for pid in processes:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+    names = harness.leftovers(mini.project)
+    assert names
+    for name in names:
+        shown = subprocess.run(["docker", "inspect", name], stdout=subprocess.PIPE, check=True).stdout
+        assert_absent(name, shown, planted)
+    volumes = [name for name in stack.docker("volume", "ls", "-q").split() if name.startswith(f"restore-{mini.project}")]
+    for name in volumes:
+        for path in mini.path(name).rglob("*"):
+            assert not path.is_file() or all(form not in path.read_bytes() for secret in planted.values() for form in forms(secret))

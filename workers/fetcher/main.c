@@ -31,6 +31,7 @@
 #include "ranges.h"
 #include "s3.h"
 #include "sandbox.h"
+#include "secret.h"
 
 #define HEAP_RESERVE (32U << 20) /* address space, not memory: what is not touched costs nothing */
 #define PIPE_SIZE (1 << 20)
@@ -272,6 +273,7 @@ static void start(struct fetcher *fetcher)
     }
     prepare_pipe(fetcher->directory);
     reserve_heap();
+    secret_keep(fetcher, sizeof *fetcher); /* credentials, and the frame they come in */
     lock_down(fetcher, config.bucket.data);
 }
 
