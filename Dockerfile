@@ -9,7 +9,10 @@ COPY tests/env/install.sh /src/tests/env/
 RUN /src/tests/env/install.sh build
 COPY . /src
 WORKDIR /src
-RUN make -j"$(nproc)" CFLAGS='-O2 -s' all && make install DESTDIR=/out
+# Another number builds anew from here on, to compare; see tests/image.
+ARG REBUILD=0
+RUN echo "build $REBUILD" && make -Otarget -j"$(nproc)" CFLAGS='-O2 -s -Wl,--trace' all >/tmp/links \
+ && make install DESTDIR=/out
 
 # The libraries go where the loader looks without a cache. C.UTF-8 is a file
 # in glibc, not built in; names resolve through files and DNS, both in libc.
@@ -22,8 +25,12 @@ RUN programs=$(find /out -type f -perm -100) \
  && echo 'hosts: files dns' >/out/etc/nsswitch.conf \
  && chroot /out /usr/local/bin/restore --version
 
-# One time stamp for everything: the same sources give the same layer.
+# What is in it, by package and checksum. Then one time stamp for everything:
+# the same sources give the same layer.
 ARG SOURCE_DATE_EPOCH=0
+RUN version=$(/out/usr/local/bin/restore --version | cut -d' ' -f2) \
+ && tests/image/sbom.pl /out /tmp/links "$version" "$SOURCE_DATE_EPOCH" >/tmp/sbom.spdx.json \
+ && install -D -m 644 /tmp/sbom.spdx.json /out/usr/share/restore/sbom.spdx.json
 RUN find /out -exec touch -h -d "@$SOURCE_DATE_EPOCH" '{}' +
 
 FROM scratch

@@ -14,7 +14,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -DRESTORE_VERSION='"$(VERSION)"' $(WARNINGS)
 LINK = $(CC) $(CFLAGS) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections
 
 COMMON = messages ipc io log sandbox identity
-objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)/*.c)) $(COMMON:%=$(BUILD)/obj/common/%.o)
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard $(1)/*.c))) $(COMMON:%=$(BUILD)/obj/common/%.o)
 
 BINARIES = restore restore-fetcher restore-unpacker restore-docker-agent restore-stager restore-stretcher
 PROGRAMS = $(BINARIES:%=$(BUILD)/bin/%)
@@ -128,6 +128,10 @@ check-compromised:
 	$(MAKE) all compromised
 	/usr/bin/python3 tests/compromised/check_compromised.py $(ATTACKS)
 
+# README's table of requests to the Engine and the proxy's allowlist.
+engine-requests:
+	/usr/bin/python3 tests/policy/engine_requests.py
+
 # For finding causes: the suite that counts runs the shipped binaries.
 sanitize:
 	$(MAKE) BUILD=$(BUILD)/sanitize CC=clang \
@@ -179,6 +183,14 @@ check-engine-faults:
 image:
 	tests/env/image.sh
 
+# What is in the image, file by file, and that it is built twice the same.
+check-image:
+	tests/image/check.sh
+
+# The end-to-end suite in the hardened container, as root and as an ordinary user. Not part of `check`.
+check-hardened:
+	tests/image/hardened.sh $(MODULES)
+
 # Against other tools, side by side; into build/bench. Not part of `check`.
 bench:
 	tests/bench/run.sh
@@ -195,4 +207,4 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean check check-audit check-compromised compromised check-engine-faults check-integrity check-hostile check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick
+.PHONY: all clean check engine-requests check-audit check-compromised compromised check-engine-faults check-integrity check-hostile check-image check-hardened check-mutants check-sandbox check-unit probes units fuzz fuzzers sanitize lint install image demo bench bench-quick

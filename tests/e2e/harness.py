@@ -51,8 +51,51 @@ def environment(project, store, **options):
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
+# RESTORE_RUNNER=container or container-user: the suite runs the image, hardened, instead of the binary (make check-hardened).
+RUNNER = os.environ.get("RESTORE_RUNNER", "")
+HARDENED = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64", "--memory",
+            "128m", "--memory-swap", "128m"]
+VIOLATION = ("was killed by its sandbox", "broke the protocol")
+
+
+def readable_by_all(path):
+    """An ordinary user reads the store: tests make theirs below folders of root's alone."""
+    path = pathlib.Path(path)
+    for folder in (path, *path.parents):
+        if folder.is_dir() and str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    for file in path.iterdir() if path.is_dir() else [path]:
+        file.chmod(file.stat().st_mode | 0o044)
+
+
+def in_container(values):
+    """The command line that runs the image with this environment; what it names of the host is mounted where it is. S3 is on
+    the host's loopback."""
+    socket_path = values.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    arguments = ["docker", "run", "--rm", "--init=false", *HARDENED, "--network", "host"]
+    if os.path.exists(socket_path):
+        arguments += ["-v", f"{socket_path}:{socket_path}"]
+        if RUNNER == "container-user":
+            arguments += ["--user", "65534:65534", "--group-add", str(os.stat(socket_path).st_gid)]
+    for name, value in values.items():
+        path = value.removeprefix("file://").split("?")[0]
+        if name != "DOCKER_HOST" and name != "PATH" and path.startswith("/") and os.path.exists(path):
+            arguments += ["-v", f"{path}:{path}:ro"]
+            readable_by_all(path)
+        if name != "PATH":
+            arguments += ["-e", f"{name}={value}"]
+    return [*arguments, "restore:local"]
+
+
 def restore(project, store, binary=RESTORE, deadline=DEADLINE, **options):
     """Runs `restore` to its end."""
+    if RUNNER and binary == RESTORE:
+        done = subprocess.run(in_container(environment(project, store, **options)), stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=deadline, check=False)
+        result = Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        assert not any(words in result.text for words in VIOLATION), f"a violation: {result}"
+        assert result.code not in (13, 14), f"a violation: {result}"
+        return result
     done = subprocess.run([str(binary)], env=environment(project, store, **options), stdin=subprocess.DEVNULL,
                           capture_output=True, timeout=deadline, check=False)
     return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

@@ -35,5 +35,9 @@ flock 9
 [ -n "${BASE_IMAGE-}" ] || make_base
 build --target build -t "$BUILD_STAGE"
 build --label "$LABEL" -t "$IMAGE"
+container=$(docker create "$IMAGE")
+mkdir -p "$ROOT/build"
+docker cp "$container:/usr/share/restore/sbom.spdx.json" "$ROOT/build/" >/dev/null
+docker rm "$container" >/dev/null
 docker image prune -f --filter "label=$LABEL" >/dev/null
 echo "$IMAGE $(docker image inspect -f '{{.Id}} {{.Size}}' "$IMAGE") bytes"
