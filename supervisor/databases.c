@@ -9,6 +9,7 @@
 #include "output.h"
 #include "phases.h"
 #include "stack.h"
+#include "undo_dump.h"
 #include "workers.h"
 
 #define READY_POLL_SECONDS 0.25
@@ -38,7 +39,7 @@ static int copy_for_undo(struct run *run, struct stream *stream)
         return -1;
     }
     stream->server_stopped = strcmp(state.state.data, "running") != 0;
-    if (!stream->server_stopped) {
+    if (!stream->server_stopped && stream->destination_count > 0) {
         say_warning("The server of service '%s' runs (SKIP_STOP): a load that fails cannot be undone", stream->service);
         return 0;
     }
@@ -294,8 +295,8 @@ int phase_databases(struct run *run)
         say("The backup holds no database dump for this stack");
         return 0;
     }
-    if (start_servers(run) != 0 || for_each_server(run, wait_ready) != 0 || for_each_server(run, prepare_server) != 0 ||
-        AUDITED(run, "load", "all dumps", load_all(run)) != 0) {
+    if (start_servers(run) != 0 || for_each_server(run, wait_ready) != 0 || dump_for_undo(run) != 0 ||
+        for_each_server(run, prepare_server) != 0 || AUDITED(run, "load", "all dumps", load_all(run)) != 0) {
         return -1;
     }
     return for_each_server(run, finish_server);

@@ -19,6 +19,7 @@
 #include "spawn.h"
 #include "stack.h"
 #include "stretching.h"
+#include "undo_dump.h"
 #include "workers.h"
 
 #define SILENCE_SECONDS 1800  /* syncing gigabytes to a slow disk says nothing for long */
@@ -499,11 +500,8 @@ static int check_databases(struct run *run)
                 "The dump of service '%s' is of PostgreSQL %s, its server is %s: a newer dump does not load",
                 stream->service, stream->dump_version, stream->version);
         }
-        if (stream->destination_count == 0 && run->options.db_rollback == 0) {
-            return run_fail(run, EXIT_DATABASE,
-                            "The data directory of service '%s' is on no volume, so a failed load could not be undone. "
-                            "DB_ROLLBACK=none goes on nevertheless",
-                            stream->service);
+        if (stream->destination_count == 0 && check_undo_dump(run, stream) != 0) {
+            return -1;
         }
     }
     return 0;

@@ -29,6 +29,7 @@ struct container {
     bool was_running; /* running or paused */
     bool was_paused;
     bool was_healthy;
+    bool has_undo_dump; /* recovery: a database that is brought back by its dump; it has to run meanwhile */
 };
 
 /* A directory on disk that a stream, or several, is restored into. */
@@ -80,6 +81,10 @@ struct stream {
     char *version; /* of the server, where known */
     char *dump_version;
     bool was_running;
+    bool undo_dumped; /* databases: what it held before is in its undo dump, which is on disk */
+    uint64_t undo_bytes;
+    uint64_t undo_databases;
+    uint64_t undo_entries;
     bool server_stopped; /* databases: stopped by us or found stopped, so that its directory is quiet */
     bool seen;           /* the archive holds it */
     bool deferred;       /* staged by a second pass after the stop: a live data directory */

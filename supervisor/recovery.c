@@ -11,6 +11,7 @@
 #include "output.h"
 #include "spawn.h"
 #include "stack.h"
+#include "undo_dump.h"
 #include "workers.h"
 
 #define LEFTOVERS_MAX 64
@@ -169,7 +170,7 @@ static int stop_what_runs(struct run *run)
     }
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
-        chosen[i] = runs_now(container) && !container->self && !container->oneoff;
+        chosen[i] = runs_now(container) && !container->self && !container->oneoff && !container->has_undo_dump;
         paused[i] = chosen[i] && strcmp(container->state, "paused") == 0;
     }
     static const struct action unpause = {ACTION_UNPAUSE, false, "unpause"};
@@ -241,10 +242,11 @@ static int put_layers_back(struct run *run, const cJSON *note)
 }
 
 /* Undo or complete by what the journal says, with the stager open. */
-static int end_by_journal(struct run *run, enum journal_phase phase, const cJSON *note)
+static int end_by_journal(struct run *run, const char *run_id, enum journal_phase phase, cJSON *note)
 {
     struct msg_swapped swapped;
-    bool swapping = phase == JOURNAL_SWAPPING || phase == JOURNAL_SWAPPED;
+    bool dumps = phase != JOURNAL_CONCLUDED && mark_undo_dumps(run, note);
+    bool swapping = phase == JOURNAL_SWAPPING || phase == JOURNAL_SWAPPED || dumps;
     if (swapping) {
         say("Bringing back the former data");
         if (still_the_stack(run) != 0 || put_layers_back(run, note) != 0) {
@@ -252,6 +254,10 @@ static int end_by_journal(struct run *run, enum journal_phase phase, const cJSON
         }
     }
     if (phase != JOURNAL_CONCLUDED && stager_step(run, MESSAGE_undo, &(struct msg_undo){}, &swapped) != 0) {
+        return -1;
+    }
+    /* a server without a mount is brought back while it runs: half of a load may keep it from starting again */
+    if (dumps && load_undo_dumps(run, run_id, note) != 0) {
         return -1;
     }
     /* what was started during the undo may have files open that are gone now: it is started anew */
@@ -278,7 +284,7 @@ static int end_data(struct run *run, const char *run_id, bool *touched)
     cJSON *note = cJSON_Parse(text);
     *touched = note != NULL;
     apply_note(run, note);
-    int result = end_by_journal(run, phase, note);
+    int result = end_by_journal(run, run_id, phase, note);
     cJSON_Delete(note);
     return result != 0 ? -1 : stager_close(run);
 }

@@ -1,5 +1,6 @@
 /* The stack's containers, by way of the docker-agent. */
 #include "stack.h"
+#include "undo_dump.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -348,6 +349,7 @@ static char *note_text(const struct run *run)
     cJSON_AddStringToObject(note, "run", run->id);
     cJSON_AddStringToObject(note, "backup", run->backup.name);
     note_layers(run, note);
+    note_undo_dumps(run, note);
     cJSON *list = cJSON_AddArrayToObject(note, "containers");
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
@@ -373,9 +375,11 @@ static char *note_text(const struct run *run)
 int write_note(struct run *run)
 {
     cleanup_free char *text = note_text(run);
-    if (text == NULL) {
-        return run_fail(run, EXIT_INTERNAL, "Out of memory");
-    }
+    return text == NULL ? run_fail(run, EXIT_INTERNAL, "Out of memory") : write_note_text(run, text);
+}
+
+int write_note_text(struct run *run, const char *text)
+{
     size_t size = strlen(text);
     size_t at = 0;
     do {

@@ -56,6 +56,9 @@ static inline unsigned saved_spool(const struct stream *stream)
  * written. */
 int write_note(struct run *run);
 
+/* The same with a text of its own: a recovery's. */
+int write_note_text(struct run *run, const char *text);
+
 /* Print name and state of every container. */
 int show_states(struct run *run, const char *title);
 

@@ -20,7 +20,7 @@ from kill_trial import Trial  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("RESTORE_BUILD", harness.ROOT / "build"))
 SEED = 3
-SAMPLE = {"volumes": 14, "databases": 5}
+SAMPLE = {"volumes": 14, "databases": 5, "undo dumps": 4}
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,15 @@ def trial(tmp_path_factory):
 
 def sample(kind, frames):
     """Points of all stretches, but mostly of the one that counts."""
+    if kind == "undo dumps":
+        return points.shuffled(points.rotate(kind, points.from_dump(frames), 1), SEED)[:SAMPLE[kind]]
     window = points.rotate(kind, points.of_stretch(frames, points.WINDOW), 2) + points.swap_points(kind, frames)
     others = points.rotate(kind, points.of_stretch(frames, points.BEFORE, points.AFTER), 1)
     count = SAMPLE[kind]
     return points.shuffled(window, SEED)[:count - count // 4] + points.shuffled(others, SEED)[:count // 4]
 
 
-@pytest.mark.parametrize("make", [stacks.VolumeStack, stacks.DatabaseStack])
+@pytest.mark.parametrize("make", [stacks.VolumeStack, stacks.DatabaseStack, stacks.LayerStack])
 def test_a_sample_of_the_kill_points(trial, tmp_path, make):
     target = make(tmp_path)
     try:

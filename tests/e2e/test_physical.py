@@ -64,23 +64,3 @@ def test_both_dump_and_data_directory_are_refused(server, store):
     assert "only one of them can be restored" in result.err
     assert events.actions(mini.project) == []
     assert query(name, "SELECT word FROM t") == "changed later"
-
-
-def test_a_load_that_could_not_be_undone_is_refused_before_the_stop(mini, tmp_path, store):
-    """The data directory is on no volume."""
-    name = mini.add("db", image="restore-test/postgres", command=(), start=True, options=[
-        "-e", f"POSTGRES_PASSWORD={PASSWORD}", "-e", "PGDATA=/srv/pg"])
-    wait_ready(name)
-    dump = subprocess.run(["docker", "exec", name, "pg_dumpall", "--clean", "--if-exists", "-U", "postgres"],
-                          stdout=subprocess.PIPE, check=True).stdout
-    store.put(mini.project, write_tree(tmp_path / "tree", {"db/database/pg_dumpall.sql": dump}))
-    query(name, "CREATE TABLE later AS SELECT 1")
-    events = harness.Events()
-    result = restore(mini.project, store)
-    assert result.code == 8, result
-    assert "DB_ROLLBACK=none" in result.err
-    assert events.actions(mini.project) == []
-    result = restore(mini.project, store, DB_ROLLBACK="none")
-    assert result.code == 0, result
-    wait_ready(name)
-    assert query(name, "SELECT count(*) FROM pg_tables WHERE tablename = 'later'") == "0"

@@ -23,6 +23,8 @@ from kill_trial import Trial  # noqa: E402
 SEED = 20260101
 RESTORE_EVERY = 10  # after every tenth point a restore has to succeed
 NOT_REACHED_MOST = 0.05
+KINDS = {made.kind: made for made in (stacks.VolumeStack, stacks.DatabaseStack, stacks.LayerStack)}
+SECOND_KILLS = {"volumes": 4, "databases": 12, "undo dumps": 8}  # every so many frames of a recovery
 
 
 class Lane(threading.Thread):
@@ -35,7 +37,7 @@ class Lane(threading.Thread):
 
     def target(self, kind):
         if kind not in self.stacks:
-            make = {"volumes": stacks.VolumeStack, "databases": stacks.DatabaseStack}[kind]
+            make = KINDS[kind]
             self.stacks[kind] = made = make(self.check.folder)
             self.check.trial.begin(made)
         return self.stacks[kind]
@@ -79,7 +81,7 @@ class Check:
     def collect(self, lane):
         """The points, by traces of a restore of each stack and of recoveries."""
         traces, seconds = {}, []
-        for kind, make in (("volumes", stacks.VolumeStack), ("databases", stacks.DatabaseStack)):
+        for kind, make in KINDS.items():
             lane.stacks[kind] = made = make(self.folder)
             traces[kind] = self.trial.begin(made)
             for first in kill_points.first_kills(kind, traces[kind]):
@@ -88,10 +90,10 @@ class Check:
                 if self.trial.strike(made, first) is None:
                     raise RuntimeError(f"a restore did not come to {first}")
                 recovery = kill_points.second_kills(first, self.trial.trace(made, RESTORE_MODE="recover"))
-                seconds += recovery[::4] if kind == "volumes" else recovery[::12]
+                seconds += recovery[::SECOND_KILLS[kind]]
             print(f"{kind}: {len(traces[kind])} frames a run, {len(kill_points.of_stretch(traces[kind], kill_points.WINDOW))} "
                   "of them between stop and commit", flush=True)
-        chosen = kill_points.choose(traces["volumes"], traces["databases"]) + seconds
+        chosen = kill_points.choose(*traces.values()) + seconds
         chosen = [point for point in chosen if self.options.only in str(point)]
         chosen = kill_points.shuffled(chosen, self.options.seed)[:self.options.points]
         self.queue.extend(enumerate(chosen, 1))

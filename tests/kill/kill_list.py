@@ -6,7 +6,8 @@ import random
 CLOCKED = {"fetched", "unpacking", "staging", "loading", "database_ready", "database_readiness", "warning",
            "stager_warning"}
 # Answers after which something on disk or in the Engine is different: they may be lost, with the deed done.
-DEEDS = {"locked", "prepared", "noted", "swapped", "act_end", "layer_done", "load_end", "database_done", "removed", "stage_end"}
+DEEDS = {"locked", "prepared", "noted", "swapped", "act_end", "layer_done", "load_end", "database_done", "removed", "stage_end",
+         "undo_dumped"}
 SWAPPING = ("copy_root", "commit", "conclude", "undo", "clean")
 DELAYS = (300, 900, 2000, 4500, 10000, 25000)  # microseconds; a small swap takes some 20 ms
 WORKERS = ("fetcher", "unpacker", "agent", "stager")
@@ -91,8 +92,14 @@ def of_stretch(frames, *stretches):
     return [frame for frame in frames if frame.stretch in stretches]
 
 
-def choose(volumes, databases):
-    """The points of the whole run. volumes, databases: the traces of the two stacks."""
+def from_dump(frames):
+    """The window from the undo dump on: before it, and after the commit, nothing is different from the other stack."""
+    begin = next(number for number, frame in enumerate(frames) if frame.message == "undo_dump")
+    return of_stretch(frames[begin:], WINDOW)
+
+
+def choose(volumes, databases, layers):
+    """The points of the whole run, from the traces of the three stacks."""
     known = {frame.message for frame in volumes}
     only_databases = [frame for frame in of_stretch(databases, BEFORE) if frame.message not in known]
     points = rotate("volumes", of_stretch(volumes, BEFORE, AFTER), 1)
@@ -103,6 +110,7 @@ def choose(volumes, databases):
     points += swap_points("volumes", volumes)
     points += lost_answers("volumes", volumes) + lost_answers("databases", of_stretch(databases, WINDOW))[::2]
     points += swap_points("databases", of_stretch(databases, WINDOW))[::4]
+    points += rotate("undo dumps", from_dump(layers), 1) + lost_answers("undo dumps", from_dump(layers))
     return points
 
 

@@ -267,3 +267,16 @@ class DatabaseStack(VolumeStack):
             found[f"mariadb {database}"] = self.until_answered(
                 self.mariadb, f"SELECT * FROM `{database}`.items ORDER BY id")
         return found
+
+
+class LayerStack(DatabaseStack):
+    """The same with a PostgreSQL on no volume: what a load does to it is undone by a dump of what was there."""
+
+    kind = "undo dumps"
+
+    def server(self, service, image, path, command, environment):
+        if service != "db":
+            return super().server(service, image, path, command, environment)
+        options = [part for key, value in {**environment, "PGDATA": "/srv/pg"}.items() for part in ("-e", f"{key}={value}")]
+        return self.mini.add(service, image=f"restore-test/{image}", command=command, start=True,
+                             options=[*options, "--restart", "always"])

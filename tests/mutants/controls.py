@@ -186,6 +186,12 @@ SUPERVISOR = [
 ]
 
 AGENT_SIDE = [
+    Control("the last line of an undo dump", "workers/docker_agent/undo_dump.c", "strstr(dump->tail, last) == NULL",
+            "strstr(last, \"no such\") != NULL",
+            "e2e:test_undo_dump.py::test_a_dump_that_is_not_whole_destroys_nothing[cut]"),
+    Control("the exit code of an undo dump", "workers/docker_agent/undo_dump.c",
+            "if (client_end(&dump->client) != CLIENT_OK) {", "if (client_end(&dump->client) == CLIENT_NO_SHELL) {",
+            "e2e:test_undo_dump.py::test_a_dump_that_is_not_whole_destroys_nothing[failed]"),
     Control("the project's label, whatever the list says", "workers/docker_agent/stack.c",
             "    if (strcmp(json_label(json_member(answer, \"Config.Labels\"), PROJECT_LABEL), agent->project) != 0) {",
             "    if (agent->project[0] == '\\0') {",

@@ -7,6 +7,7 @@ UNIT_test_choice = supervisor/choice.c supervisor/backup_name.c
 UNIT_test_credentials = workers/docker_agent/credentials.c workers/docker_agent/answer_rows.c
 UNIT_test_sql_lexer = workers/unpacker/sql_lexer.c workers/unpacker/sql_postgres.c workers/unpacker/sql_postgres_statements.c workers/unpacker/sql_mariadb.c
 UNIT_test_demux = workers/docker_agent/demux.c
+UNIT_test_undo_filter = workers/docker_agent/undo_filter.c
 UNIT_test_agent_bulk = workers/docker_agent/bulk.c common/messages.c
 UNIT_test_agent_file = workers/docker_agent/single_file.c
 UNIT_test_agent_target = workers/docker_agent/target_parts.c workers/docker_agent/container.c workers/docker_agent/engine_json.c

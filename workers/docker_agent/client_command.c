@@ -34,7 +34,7 @@
     "        dd bs=1 count=\"$size\" >/dev/null 2>&1 || exit 127\n"                                                    \
     "    fi\n"                                                                                                         \
     "fi\n"                                                                                                             \
-    "if [ \"$program\" = psql ]; then\n"                                                                               \
+    "if [ \"$program\" = psql ] || [ \"$program\" = pg_dumpall ]; then\n"                                              \
     "    case ${PGHOST-} in /*) ;; *) unset PGHOST ;; esac\n"                                                          \
     "    unset PGHOSTADDR PGSERVICE PGSERVICEFILE PGDATABASE PGUSER PGPASSWORD PGSSLMODE PGREQUIRESSL\n"               \
     "    unset PGCHANNELBINDING PGTARGETSESSIONATTRS PGREQUIREAUTH PGTZ PGDATESTYLE\n"                                 \
@@ -49,7 +49,7 @@
     "    for directory in /usr/lib/postgresql/*/bin /usr/local/pgsql/bin /opt/bitnami/postgresql/bin; do\n"            \
     "        PATH=$PATH:$directory\n"                                                                                  \
     "    done\n"                                                                                                       \
-    "    names=psql\n"                                                                                                 \
+    "    names=$program\n"                                                                                             \
     "else\n"                                                                                                           \
     "    unset MYSQL_HOST MYSQL_PWD MYSQL_TCP_PORT MYSQL_TEST_LOGIN_FILE\n"                                            \
     "    [ -z \"$file\" ] || set -- --defaults-extra-file=/dev/fd/3 \"$@\"\n"                                          \
@@ -69,6 +69,9 @@
 #define POSTGRES_LOAD_OPTIONS                                                                                          \
     "-c synchronous_commit=off -c client_min_messages=warning -c lc_messages=C -c default_transaction_read_only=off "  \
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+
+#define POSTGRES_DUMP_OPTIONS                                                                                          \
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c lc_messages=C"
 
 /* name='value' for a connection string. */
 static void add_parameter(struct sql *out, const char *name, const char *value)
@@ -172,6 +175,49 @@ static void add_events(struct command *command, const struct client_options *opt
     add_argument(command, options->database);
 }
 
+/* Quoted, so that a role's name looks the same in every version; see undo_filter.h. */
+static void add_pg_dumpall(struct command *command, const struct client_options *options, const struct login *login)
+{
+    add_argument(command, "pg_dumpall");
+    add_argument(command, POSTGRES_DUMP_OPTIONS);
+    if (options->program == CLIENT_TRIAL) {
+        add_argument(command, "--version");
+        return;
+    }
+    sql_add(&command->connection, "--dbname=");
+    add_parameter(&command->connection, "dbname", "postgres");
+    add_parameter(&command->connection, "user", login->user);
+    add_argument(command, "--no-password");
+    add_argument(command, "--clean");
+    add_argument(command, "--if-exists");
+    add_argument(command, "--quote-all-identifiers");
+    add_argument(command, command->connection.text);
+}
+
+/* The events are in the dump as statements: the table that holds them would be replaced under the server's feet. */
+static void add_mariadb_dump(struct command *command, const struct client_options *options, const struct login *login)
+{
+    add_argument(command, "mariadb-dump");
+    if (options->program == CLIENT_TRIAL) {
+        add_argument(command, "--version");
+        return;
+    }
+    add_mariadb_connection(command, options, login, 0);
+    add_argument(command, "--opt");
+    add_argument(command, "--comments");
+    add_argument(command, "--hex-blob");
+    add_argument(command, "--lock-all-tables");
+    add_argument(command, "--flush-privileges");
+    add_argument(command, "--routines");
+    add_argument(command, "--events");
+    add_argument(command, "--triggers");
+    add_argument(command, "--ignore-table=mysql.event");
+    add_argument(command, "--all-databases");
+    if (options->history) {
+        add_argument(command, "--dump-history");
+    }
+}
+
 int command_build(struct command *command, enum section_kind kind, const struct client_options *options,
                   const struct login *login, size_t secret_size, unsigned port)
 {
@@ -182,7 +228,12 @@ int command_build(struct command *command, enum section_kind kind, const struct 
     add_argument(command, SCRIPT);
     add_argument(command, "restore");
     add_argument(command, command->secret_size);
-    if (kind == SECTION_POSTGRES) {
+    bool dump = options->program == CLIENT_DUMP || options->program == CLIENT_TRIAL;
+    if (dump && kind == SECTION_POSTGRES) {
+        add_pg_dumpall(command, options, login);
+    } else if (dump) {
+        add_mariadb_dump(command, options, login);
+    } else if (kind == SECTION_POSTGRES) {
         add_psql(command, options, login);
     } else if (options->program == CLIENT_EVENTS) {
         add_events(command, options, login);

@@ -5,6 +5,7 @@
 #ifndef CLIENT_COMMAND_H
 #define CLIENT_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "answer_rows.h"
@@ -17,6 +18,8 @@ enum client_program {
     CLIENT_QUERY,  /* rows of two columns: a key and a value in hexadecimal */
     CLIENT_LOAD,   /* a dump; its output is dropped */
     CLIENT_EVENTS, /* mariadb-dump: the events of `database` as SQL */
+    CLIENT_DUMP,   /* pg_dumpall or mariadb-dump: all that the server has, to client->sink */
+    CLIENT_TRIAL,  /* the same program, saying its version alone: whether the image has it */
 };
 
 struct client_options {
@@ -24,6 +27,7 @@ struct client_options {
     const struct login *login; /* NULL: the superuser */
     const char *host;          /* NULL: the unix socket */
     const char *database;      /* NULL: `postgres`, or none */
+    bool history;              /* mariadb-dump: with the history of versioned tables */
     const char *first;         /* psql: SQL before the input, which line numbers in errors do not count; or NULL */
 };
 

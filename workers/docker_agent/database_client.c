@@ -190,6 +190,8 @@ static int take_output(void *context, enum demux_stream stream, const uint8_t *d
     client->seen += size;
     if (stream == DEMUX_STDERR) {
         keep_errors(client, data, size);
+    } else if (client->sink != NULL) {
+        return client->sink(client->sink_context, stream, data, size);
     } else {
         keep_output(client, data, size);
     }

@@ -60,6 +60,8 @@ struct client {
     char *head; /* what goes before all other input: the password file; wiped once it is written */
     size_t head_size;
     size_t head_done;
+    demux_sink *sink; /* CLIENT_DUMP: takes its output, or fails */
+    void *sink_context;
     char *output; /* NUL-terminated */
     size_t output_size;
     bool output_cut; /* there was more than CLIENT_OUTPUT_MAX */

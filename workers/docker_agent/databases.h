@@ -73,12 +73,22 @@ struct census {
     bool root_remote; /* MariaDB: root may log in from any host */
 };
 
+/* What an undo dump holds, to be compared after it was loaded. entries: roles of PostgreSQL, tables of MariaDB. */
+struct undo_census {
+    uint64_t databases;
+    uint64_t entries;
+    uint64_t bytes; /* on disk */
+};
+
 /* Sends a `finding` about the server; longer text is cut. DONE or BROKEN. */
 enum outcome server_finding(struct server *server, bool severe, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* FAILED, with a query's error as the reason: "WHAT of CONTAINER: error". */
 enum outcome server_failed(struct server *server, const char *what, const struct answer *answer);
+
+/* The agent's memory of a server, made where there is none. NULL: out of memory. */
+struct database_state *state_of(struct agent *agent, uint64_t container);
 
 /* Every message from database_probe to database_check. 0, or -1 where the process has to end. */
 int databases_handle(struct agent *agent, const struct frame *frame);

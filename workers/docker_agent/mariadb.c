@@ -91,6 +91,14 @@ static const char check_sql[] =
             ROW("root-remote", "COUNT(*)", "FROM mysql.user WHERE User = 'root' AND Host = '%'");
 /* clang-format on */
 
+/* clang-format off: SQL as one reads it */
+static const char census_sql[] =
+    ROW("databases", "COUNT(*)", "FROM information_schema.SCHEMATA WHERE" NO_FOREIGN_FOLDER)
+        ROW("tables", "COUNT(*)", "FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN " SYSTEM_DATABASES)
+            ROW("history", "COUNT(*)", "FROM information_schema.TABLES WHERE TABLE_TYPE = 'SYSTEM VERSIONED'")
+                ROW("bytes", "IFNULL(SUM(DATA_LENGTH), 0)", "FROM information_schema.TABLES");
+/* clang-format on */
+
 static bool is_system_database(const char *name)
 {
     for (size_t i = 0; i < sizeof system_databases / sizeof system_databases[0]; i++) {
@@ -403,4 +411,74 @@ void mariadb_saved_clear(struct mariadb_saved *saved)
     free(saved->init_connect);
     secret_free(saved->healthcheck);
     *saved = (struct mariadb_saved){0};
+}
+
+enum outcome mariadb_undo_census(struct server *server, struct undo_census *census)
+{
+    cleanup_answer struct answer answer = {0};
+    if (query(server, "counting", census_sql, LONG_DEADLINE, &answer) != OUTCOME_DONE) {
+        return OUTCOME_FAILED;
+    }
+    census->databases = strtoull(answer_value(&answer, "databases"), NULL, 10);
+    census->entries = strtoull(answer_value(&answer, "tables"), NULL, 10);
+    census->bytes = strtoull(answer_value(&answer, "bytes"), NULL, 10);
+    return OUTCOME_DONE;
+}
+
+enum outcome mariadb_undo_begin(struct server *server, struct database_state *state, bool *history)
+{
+    cleanup_answer struct answer before = {0};
+    cleanup_answer struct answer answer = {0};
+    cleanup_sql struct sql sql = {0};
+    sql_add(&sql, events_sql);
+    sql_add(&sql, settings_sql);
+    sql_add(&sql, census_sql);
+    if (sql.failed) {
+        return out_of_memory(server);
+    }
+    if (query(server, "preparing the dump for undo", sql.text, LONG_DEADLINE, &before) != OUTCOME_DONE ||
+        save(server, &state->mariadb, &before) != OUTCOME_DONE) {
+        return OUTCOME_FAILED;
+    }
+    *history = strcmp(answer_value(&before, "history"), "0") != 0;
+    cleanup_sql struct sql close = {0};
+    sql_add(&close, strcmp(state->mariadb.event_scheduler, "ON") == 0 ? stop_scheduler_sql : "");
+    sql_add(&close, keep_out_sql);
+    sql_add(&close, mariadb_kill_others);
+    if (close.failed) {
+        return out_of_memory(server);
+    }
+    return query(server, "preparing the dump for undo", close.text, LONG_DEADLINE, &answer);
+}
+
+enum outcome mariadb_undo_reset(struct server *server)
+{
+    cleanup_answer struct answer before = {0};
+    cleanup_answer struct answer answer = {0};
+    cleanup_sql struct sql sql = {0};
+    cleanup_sql struct sql state_sql = {0};
+    sql_add(&state_sql, events_sql);
+    sql_add(&state_sql, settings_sql);
+    if (state_sql.failed) {
+        return out_of_memory(server);
+    }
+    if (query(server, "clearing", state_sql.text, LONG_DEADLINE, &before) != OUTCOME_DONE) {
+        return OUTCOME_FAILED;
+    }
+    if (strcmp(answer_value(&before, "event_scheduler"), "ON") == 0) {
+        sql_add(&sql, stop_scheduler_sql);
+    }
+    sql_add(&sql, keep_out_sql);
+    sql_add(&sql, mariadb_kill_others);
+    sql_add(&sql, before_drop_sql);
+    for (size_t i = 0; i < before.row_count; i++) {
+        const char *name = before.rows[i].value;
+        if (strcmp(before.rows[i].key, "database") == 0 && !is_system_database(name)) {
+            add_drop(&sql, name);
+        }
+    }
+    if (sql.failed) {
+        return out_of_memory(server);
+    }
+    return query(server, "clearing", sql.text, LONG_DEADLINE, &answer);
 }

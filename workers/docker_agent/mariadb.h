@@ -32,6 +32,14 @@ enum outcome mariadb_finish(struct server *server, struct database_state *state)
 
 enum outcome mariadb_check(struct server *server, struct census *census);
 
+/* For an undo dump: what there is; what `prepare` saves is saved and others are kept out. *history: the server has
+ * versioned tables, whose history must be in it. */
+enum outcome mariadb_undo_census(struct server *server, struct undo_census *census);
+enum outcome mariadb_undo_begin(struct server *server, struct database_state *state, bool *history);
+
+/* Clears the server of all databases but its own, and keeps clients and events out until its restart. */
+enum outcome mariadb_undo_reset(struct server *server);
+
 void mariadb_saved_clear(struct mariadb_saved *saved);
 
 #endif

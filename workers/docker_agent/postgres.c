@@ -113,6 +113,48 @@ const char postgres_end_loads[] =
     "DO $$ BEGIN PERFORM pg_terminate_backend(pid) FROM " OTHER_CLIENTS " AND application_name = 'restore'; END $$;\n";
 /* clang-format on */
 
+/* clang-format off: SQL as one reads it */
+static const char census_sql[] =
+    ROW("databases", "count(*)", "FROM pg_database") ROW("roles", "count(*)", "FROM pg_roles")
+        ROW("bytes", "sum(pg_database_size(oid))", "FROM pg_database WHERE datallowconn");
+
+/* pg_dumpall leaves out what allows no connections, and an undo would lose it. */
+static const char undo_begin_sql[] =
+    ROW("closed", "datname", "FROM pg_database WHERE NOT datallowconn AND datname <> 'template0' ORDER BY datname")
+        ROW("role", "rolname", "FROM pg_roles WHERE oid = 10 OR rolname = current_user");
+
+/*
+ * One of `postgres` and `template1` is there at any moment: each goes while we are connected to the other. Roles own
+ * nothing by the time that they go, and go all at once, since one may depend on another.
+ */
+static const char bring_postgres_sql[] = "CREATE DATABASE postgres TEMPLATE template0;\n";
+static const char undo_reset_sql[] =
+    "SELECT format('ALTER DATABASE %I IS_TEMPLATE false ALLOW_CONNECTIONS false', datname) FROM pg_database\n"
+    "  WHERE datname NOT IN ('postgres', 'template0', 'template1') \\gexec\n";
+static const char undo_drop_sql[] =
+    "SELECT format('DROP DATABASE %I', datname) FROM pg_database\n"
+    "  WHERE datname NOT IN ('postgres', 'template0', 'template1') \\gexec\n"
+    "SELECT 'ALTER DATABASE template1 IS_TEMPLATE false' FROM pg_database WHERE datname = 'template1' \\gexec\n"
+    "DROP DATABASE IF EXISTS template1;\n"
+    "CREATE DATABASE template1 TEMPLATE template0 IS_TEMPLATE true;\n"
+    "\\connect template1\n"
+    "ALTER DATABASE postgres IS_TEMPLATE false;\n"
+    "DROP DATABASE postgres;\n"
+    "CREATE DATABASE postgres TEMPLATE template0;\n"
+    "\\connect postgres\n"
+    "SELECT format('DROP TABLESPACE %I', spcname) FROM pg_tablespace\n"
+    "  WHERE spcname NOT IN ('pg_default', 'pg_global') \\gexec\n"
+    "CREATE TEMPORARY TABLE gone AS SELECT rolname FROM pg_roles\n"
+    "  WHERE rolname !~ '^pg_' AND rolname NOT IN (current_user, session_user) AND oid <> 10;\n"
+    "SELECT format('DROP OWNED BY %I', rolname) FROM gone \\gexec\n"
+    "SELECT 'DROP ROLE ' || string_agg(quote_ident(rolname), ', ') FROM gone HAVING count(*) > 0 \\gexec\n"
+    "SELECT format('ALTER ROLE %I RESET ALL', rolname) FROM pg_roles WHERE rolname = current_user OR oid = 10 \\gexec\n"
+    "SELECT format('COMMENT ON ROLE %I IS NULL', rolname) FROM pg_roles\n"
+    "  WHERE rolname = current_user OR oid = 10 \\gexec\n"
+    "SELECT format('REVOKE %I FROM %I', r.rolname, m.rolname) FROM pg_auth_members\n"
+    "  JOIN pg_roles r ON r.oid = roleid JOIN pg_roles m ON m.oid = member WHERE m.rolname !~ '^pg_' \\gexec\n";
+/* clang-format on */
+
 static enum outcome query(struct server *server, const char *what, const char *sql, unsigned deadline,
                           struct answer *answer)
 {
@@ -295,4 +337,64 @@ enum outcome postgres_check(struct server *server, struct census *census)
     }
     enum outcome outcome = report(server, &databases);
     return outcome == OUTCOME_DONE ? report(server, &tables) : outcome;
+}
+
+enum outcome postgres_undo_census(struct server *server, struct undo_census *census)
+{
+    cleanup_answer struct answer answer = {0};
+    if (query(server, "counting", census_sql, server->agent->timeout, &answer) != OUTCOME_DONE) {
+        return OUTCOME_FAILED;
+    }
+    census->databases = strtoull(answer_value(&answer, "databases"), NULL, 10);
+    census->entries = strtoull(answer_value(&answer, "roles"), NULL, 10);
+    census->bytes = strtoull(answer_value(&answer, "bytes"), NULL, 10);
+    return OUTCOME_DONE;
+}
+
+enum outcome postgres_undo_begin(struct server *server, struct name_list *roles)
+{
+    cleanup_sql struct sql sql = {0};
+    cleanup_answer struct answer answer = {0};
+    sql_add(&sql, disconnect_sql);
+    sql_add(&sql, undo_begin_sql);
+    if (sql.failed) {
+        return out_of_memory(server);
+    }
+    if (query(server, "preparing the dump for undo", sql.text, LONG_DEADLINE, &answer) != OUTCOME_DONE) {
+        return OUTCOME_FAILED;
+    }
+    for (size_t i = 0; i < answer.row_count; i++) {
+        if (strcmp(answer.rows[i].key, "closed") == 0) {
+            engine_error(&server->agent->engine, EXIT_DATABASE,
+                         "database \"%.200s\" of %s allows no connections, so it cannot be dumped for undo",
+                         answer.rows[i].value, server->container->name);
+            return OUTCOME_FAILED;
+        }
+        if (name_list_add(roles, answer.rows[i].value) != 0) {
+            return out_of_memory(server);
+        }
+    }
+    return OUTCOME_DONE;
+}
+
+enum outcome postgres_undo_reset(struct server *server)
+{
+    cleanup_sql struct sql sql = {0};
+    cleanup_answer struct answer answer = {0};
+    cleanup_answer struct answer brought = {0};
+    char version[VERSION_MAX];
+    char error[CLIENT_ERROR_MAX];
+    struct client_options other = {.program = CLIENT_QUERY, .database = "template1"};
+    enum client_failure failure = postgres_version(server, NULL, version, sizeof version, error, sizeof error);
+    bool missing = failure == CLIENT_ERROR && strstr(error, "database \"postgres\" does not exist") != NULL;
+    if (missing && client_query(server, &other, bring_postgres_sql, LONG_DEADLINE, &brought) != CLIENT_OK) {
+        return server_failed(server, "clearing", &brought);
+    }
+    sql_add(&sql, undo_reset_sql);
+    sql_add(&sql, disconnect_sql);
+    sql_add(&sql, undo_drop_sql);
+    if (sql.failed) {
+        return out_of_memory(server);
+    }
+    return query(server, "clearing", sql.text, LONG_DEADLINE, &answer);
 }

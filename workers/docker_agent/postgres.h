@@ -32,4 +32,11 @@ enum outcome postgres_finish(struct server *server, struct database_state *state
 /* Counts databases and user tables; invalid indexes and passwords that the server no longer takes are findings. */
 enum outcome postgres_check(struct server *server, struct census *census);
 
+/* For an undo dump: what there is; everybody disconnected, with the roles whose DROP and CREATE cannot be loaded. */
+enum outcome postgres_undo_census(struct server *server, struct undo_census *census);
+enum outcome postgres_undo_begin(struct server *server, struct name_list *roles);
+
+/* Clears the server of databases, tablespaces and roles, wherever a load or an earlier reset was interrupted. */
+enum outcome postgres_undo_reset(struct server *server);
+
 #endif

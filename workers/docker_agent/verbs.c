@@ -14,6 +14,7 @@
 #include "run_objects.h"
 #include "stack.h"
 #include "targets.h"
+#include "undo_dump.h"
 
 typedef int verb(struct agent *agent, const struct frame *frame);
 
@@ -44,6 +45,10 @@ static verb *const verbs[MESSAGE_COUNT] = {
     [MESSAGE_database_name] = databases_handle,
     [MESSAGE_database_role] = databases_handle,
     [MESSAGE_database_prepare] = databases_handle,
+    [MESSAGE_undo_probe] = undo_dump_handle,
+    [MESSAGE_undo_dump] = undo_dump_handle,
+    [MESSAGE_undo_reset] = undo_dump_handle,
+    [MESSAGE_undo_count] = undo_dump_handle,
     [MESSAGE_load] = databases_handle,
     [MESSAGE_load_run] = databases_handle,
     [MESSAGE_database_finish] = databases_handle,

@@ -303,7 +303,7 @@ static int on_spool_full(struct stager *stager, const struct frame *frame)
     if (!stager->receiving) {
         return 0;
     }
-    if (fsync(stager->spool_in) != 0 || fsync(stager->areas.run_volume) != 0) {
+    if (spool_sync(stager->areas.run_volume, stager->spool_in) != 0) {
         return problem_errno(&stager->problem, "cannot sync", "a spool on the run's volume");
     }
     close(stager->spool_in);

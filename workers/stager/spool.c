@@ -41,6 +41,12 @@ int spool_write(int fd, const void *bytes, size_t size)
     return write_full(fd, bytes, size);
 }
 
+int spool_sync(int run_volume, int fd)
+{
+    cleanup_close int folder = tree_open(run_volume, "spool", O_RDONLY | O_DIRECTORY);
+    return folder < 0 || fsync(fd) != 0 || fsync(folder) != 0 ? -1 : fsync(run_volume);
+}
+
 /* A data frame, encoded here: the channel's own buffer holds control frames alone. */
 static int send_bytes(struct channel *channel, uint8_t *frame, const char *bytes, size_t size)
 {

@@ -15,6 +15,9 @@ int spool_open(int run_volume, unsigned stream);
 /* Returns 0, or -1 with errno. */
 int spool_write(int fd, const void *bytes, size_t size);
 
+/* The spool and the folder that names it are on disk when this returns 0; -1 with errno. */
+int spool_sync(int run_volume, int fd);
+
 /* Send all of a spool as spool_bytes, then spool_end. Returns 0, or -1: problem. */
 int spool_send(struct channel *channel, int run_volume, unsigned stream, struct problem *problem);
 
