@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/landlock.h>
+#include <malloc.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,6 +32,10 @@
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
+/* What libseccomp takes for a filter, and more; in blocks that malloc does not map one by one. */
+#define FILTER_BLOCKS 16
+#define FILTER_BLOCK_BYTES ((size_t)64 * 1024)
+
 #define LANDLOCK_ACCESS_FS_BASE ((1ULL << 13) - 1) /* ABI 1 */
 
 #define ALLOW(name, why) {#name, {{COMPARE_NONE, 0, 0, 0}}, why},
@@ -247,9 +253,27 @@ static int add_rule(scmp_filter_ctx filter, const struct policy_rule *rule, stru
     return 0;
 }
 
+/*
+ * Where an allocation of its own fails, libseccomp 2.5.4 frees twice, or loads a filter that lacks rules: so the memory
+ * is on the heap, and stays there, before it begins.
+ */
+static int reserve_filter_memory(void)
+{
+    void *volatile blocks[FILTER_BLOCKS] = {NULL}; /* volatile: else the compiler leaves the calls out */
+    bool complete = mallopt(M_TRIM_THRESHOLD, INT_MAX) == 1;
+    for (size_t i = 0; i < FILTER_BLOCKS; i++) {
+        blocks[i] = malloc(FILTER_BLOCK_BYTES);
+        complete = complete && blocks[i] != NULL;
+    }
+    for (size_t i = 0; i < FILTER_BLOCKS; i++) {
+        free(blocks[i]);
+    }
+    return complete ? 0 : -1;
+}
+
 static scmp_filter_ctx build_filter(const struct policy *policy, struct sandbox_report *report)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+    scmp_filter_ctx filter = reserve_filter_memory() != 0 ? NULL : seccomp_init(SCMP_ACT_TRAP);
     if (filter == NULL) {
         fail(report, "seccomp: no memory");
         return NULL;

@@ -45,9 +45,13 @@ def name_of(error):
     return "short" if error == SHORT else errno.errorcode[error]
 
 
+def step_of(case, count):
+    return 1 + (count - 1) // (fault_cases.CASES[case].most or EVERY_UP_TO)
+
+
 def points_of(case, counts):
     for function, count in counts.items():
-        step = 1 + (count - 1) // EVERY_UP_TO
+        step = step_of(case, count)
         for index in range(1, count + 1, step):
             for error in FAULTS[function]:
                 yield Point(case, function, index, error)
@@ -94,8 +98,8 @@ def collect(pool, folder, only):
             counts = pool.submit(count, number, folder).result()
             mine = list(points_of(number, counts))
             print(f"{case.worker}, {case.name}: {sum(counts.values())} calls of {len(counts)} functions, {len(mine)} faults; "
-                  + ", ".join(f"every {1 + (calls - 1) // EVERY_UP_TO}th {function}" for function, calls in counts.items()
-                              if calls > EVERY_UP_TO), flush=True)
+                  + ", ".join(f"every {step_of(number, calls)}th {function}" for function, calls in counts.items()
+                              if step_of(number, calls) > 1), flush=True)
             points += mine
     return points
 

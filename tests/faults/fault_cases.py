@@ -84,6 +84,8 @@ def check_status(status, log, started=True):
 class Case:
     """name, the worker, and `run`."""
 
+    most = None  # calls of one function that are tried, where a run takes long
+
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.plan = Plan(folder)
@@ -365,16 +367,25 @@ class Agent(Case):
     def close(self):
         subprocess.run(["docker", "rm", "-f", f"{self.project}-app-1"], stdout=subprocess.DEVNULL, check=False)
 
+    def ask(self, agent):
+        agent.ask("ping", "engine")
+        found, _ = agent.collect("list_stack", "stack_end")
+        return [(name, values.get("name")) for name, values in found]
+
+    def check(self, found):
+        if found != [("container", f"{self.project}-app-1"), ("volume_label", "data")]:
+            raise Wrong(f"listed {found}")
+
     def run(self):
         agent = None
         try:
             agent = engine_driver.Agent(self.project, BUILD / "restore-docker-agent", ("env", f"FAULT_PLAN={self.plan.path}"))
-            agent.ask("ping", "engine")
-            found, _ = agent.collect("list_stack", "stack_end")
-            kinds = [(name, values.get("name")) for name, values in found]
-            if kinds != [("container", f"{self.project}-app-1"), ("volume_label", "data")]:
-                raise Wrong(f"listed {kinds}")
-            return "ok", kinds
+            found = self.ask(agent)
+            failed = [values["message"] for name, values in agent.messages if name == "acted" and not values["ok"]]
+            if failed:
+                return "failed", failed[0]
+            self.check(found)
+            return "ok", found
         except engine_driver.Failed as failure:
             if failure.code not in EXIT_CODES:
                 raise Wrong(f"failed with {failure}") from failure
@@ -388,4 +399,73 @@ class Agent(Case):
                 end(agent, (agent.answers, agent.data))
 
 
-CASES = [Unpack, Stage, Undo, Conclude, Copy, FetchDirectory, FetchServer, Agent]
+class AgentReads(Agent):
+    """What else it asks before anything is changed, and a restart policy that is set to what it is."""
+
+    name = "leftovers, targets, users and a restart policy"
+    SET_RESTART = 4
+
+    def ask(self, agent):
+        agent.ask("ping", "engine")
+        agent.collect("list_leftovers", "leftovers_end")
+        agent.collect("list_stack", "stack_end")
+        agent.collect("target", "target_end", stream=1, container=0, label="data")
+        agent.collect("list_users", "users_end")
+        agent.ask("inspect", "container_state", container=0)
+        agent.act((0, self.SET_RESTART, {"policy": "no"}))
+        return [message for message in agent.messages if message[0] not in ("ready", "warning")]
+
+    expected = None
+
+    def check(self, found):
+        if self.expected is None:
+            self.expected = found
+        if found != self.expected:
+            wrong = [pair for pair in zip(found, self.expected) if pair[0] != pair[1]]
+            raise Wrong(f"{len(found)} messages, not {len(self.expected)}: {wrong[:1]}")
+
+
+class AgentRun(AgentReads):
+    """The run's lock, volume, image and stager are made, used and removed on the real engine."""
+
+    name = "prepare, open, close and remove a run"
+    most = 25  # a run takes seconds
+
+    def prepare(self):
+        super().prepare()
+        self.run_name = "r" + os.urandom(4).hex()
+
+    def ask(self, agent):
+        agent.ask("lock", "locked", run=self.run_name, owner="process:1:1", boot_id="boot", since=1700000000)
+        agent.collect("list_stack", "stack_end")
+        agent.ask("prepare", "prepared", run=self.run_name)
+        agent.ask("open_stager", "stager_opened", run=self.run_name)
+        agent.send("stager_config", run=self.run_name, spool_only=0)
+        agent.expect("stager_ready")
+        agent.ask("close_stager", "stager_closed")
+        agent.ask("remove_run", "removed", run=self.run_name)
+        agent.ask("unlock", "removed")
+        return [message for message in agent.messages if message[0] not in ("ready", "warning")]
+
+    def left(self):
+        names = []
+        for command in (("ps", "-a", "--format", "{{.Names}}"), ("volume", "ls", "-q"),
+                        ("images", "--format", "{{.Repository}}:{{.Tag}}")):
+            found = subprocess.run(["docker", *command], capture_output=True, text=True, check=True).stdout.split()
+            names += [name for name in found if name.startswith(f"restore-{self.project}") or name.endswith(f":{self.run_name}")]
+        return names
+
+    def run(self):
+        try:
+            outcome = super().run()
+            if outcome[0] == "ok" and self.left():
+                raise Wrong(f"removed, and there is still {self.left()}")
+            return outcome
+        finally:
+            for name in self.left():
+                kind = ("rmi",) if name.endswith(f":{self.run_name}") else ("rm",)
+                subprocess.run(["docker", *kind, "-f", name], capture_output=True, check=False)
+            subprocess.run(["docker", "volume", "rm", "-f", *self.left()], capture_output=True, check=False)
+
+
+CASES = [Unpack, Stage, Undo, Conclude, Copy, FetchDirectory, FetchServer, Agent, AgentReads, AgentRun]

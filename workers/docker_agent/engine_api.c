@@ -237,8 +237,8 @@ static bool set_body(struct transfer *transfer)
     if (strcmp(request->method, "POST") == 0) {
         const char *json = request->json == NULL ? "" : request->json;
         curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(json));
-        curl_easy_setopt(transfer->easy, CURLOPT_COPYPOSTFIELDS, json);
-        return add_header(transfer, "Content-Type: application/json");
+        return curl_easy_setopt(transfer->easy, CURLOPT_COPYPOSTFIELDS, json) == CURLE_OK &&
+               add_header(transfer, "Content-Type: application/json");
     }
     return true;
 }
@@ -258,7 +258,27 @@ static void set_deadline(struct transfer *transfer)
     curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_TIME, seconds);
 }
 
-/* A transfer that is not reused: what goes wrong with a setopt (memory alone) shows when it is performed. */
+/* The options that libcurl copies, which it may have no memory for. */
+static bool set_texts(struct transfer *transfer)
+{
+    CURL *easy = transfer->easy;
+    return curl_easy_setopt(easy, CURLOPT_URL, transfer->url) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, transfer->request->method) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, transfer->engine->socket_path) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
+}
+
+/* A transfer that cannot be added would never be done. */
+static void transfer_start(struct transfer *transfer)
+{
+    if (curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK) {
+        transfer->result = CURLE_OUT_OF_MEMORY;
+        transfer->done = true;
+    }
+}
+
+/* A transfer that is not reused. */
 static int transfer_init(struct transfer *transfer, struct engine *engine, const struct engine_request *request)
 {
     *transfer = (struct transfer){.engine = engine, .multi = engine->multi, .request = request, .fd = -1};
@@ -267,23 +287,20 @@ static int transfer_init(struct transfer *transfer, struct engine *engine, const
                             request->what, request->method, request->path);
     }
     transfer->easy = curl_easy_init();
+    if (transfer->easy != NULL) {
+        curl_easy_setopt(transfer->easy, CURLOPT_NOSIGNAL, 1L); /* else its cleanup would set a signal's action */
+    }
     if (transfer->easy == NULL ||
         asprintf(&transfer->url, "http://localhost%s%s", request->unversioned ? "" : engine->api, request->path) < 0 ||
         !add_header(transfer, "Expect:") ||
         !add_header(transfer, request->upgrade ? "Connection: Upgrade, close" : "Connection: close") ||
-        !set_body(transfer)) {
+        !set_body(transfer) || !set_texts(transfer)) {
         return engine_error(engine, EXIT_INTERNAL, "%s: no memory", request->what);
     }
     set_deadline(transfer);
     CURL *easy = transfer->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, transfer->url);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, engine->socket_path);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
@@ -409,7 +426,7 @@ int engine_call(struct engine *engine, const struct engine_request *request, cJS
     if (transfer_init(&transfer, engine, request) != 0) {
         return -1;
     }
-    curl_multi_add_handle(engine->multi, transfer.easy);
+    transfer_start(&transfer);
     while (!transfer.done) {
         if (turn(engine, POLL_MS) != 0) {
             return -1;
@@ -459,7 +476,7 @@ static void start_all(struct engine *engine, struct transfer *transfers, struct 
 {
     for (size_t i = 0; i < count; i++) {
         if (transfer_init(&transfers[i], engine, &calls[i].request) == 0) {
-            curl_multi_add_handle(engine->multi, transfers[i].easy);
+            transfer_start(&transfers[i]);
             continue;
         }
         transfers[i].done = true;
@@ -521,7 +538,7 @@ int engine_upgrade(struct engine *engine, const char *path, const char *json, co
     curl_easy_setopt(transfer.easy, CURLOPT_HTTPHEADER, transfer.headers);
     curl_easy_setopt(transfer.easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(transfer.easy, CURLOPT_HEADERDATA, &transfer);
-    curl_multi_add_handle(engine->multi, transfer.easy);
+    transfer_start(&transfer);
     while (!transfer.done && !transfer.upgraded) {
         int running = 0;
         curl_multi_perform(engine->multi, &running);
@@ -595,7 +612,7 @@ int engine_follow_open(struct engine *engine, const char *path, const char *what
         curl_easy_setopt(transfer->easy, CURLOPT_LOW_SPEED_TIME, 0L); /* it may be silent for as long as it likes */
         curl_easy_setopt(transfer->easy, CURLOPT_HEADERFUNCTION, on_header);
         curl_easy_setopt(transfer->easy, CURLOPT_HEADERDATA, transfer);
-        curl_multi_add_handle(transfer->multi, transfer->easy);
+        transfer_start(transfer);
         if (await_head(follow) == 0) {
             *out = follow;
             return 0;
@@ -605,6 +622,7 @@ int engine_follow_open(struct engine *engine, const char *path, const char *what
     return -1;
 }
 
+/* A part that is missing would make another path of it: all containers instead of ours, for one. */
 int engine_path(struct engine *engine, char **path, const char *format, ...)
 {
     cleanup_free char *built = NULL;
@@ -613,6 +631,7 @@ int engine_path(struct engine *engine, char **path, const char *format, ...)
     if (out == NULL) {
         return engine_error(engine, EXIT_INTERNAL, "no memory");
     }
+    bool complete = true;
     va_list arguments;
     va_start(arguments, format);
     for (const char *at = format; *at != '\0'; at++) {
@@ -622,12 +641,13 @@ int engine_path(struct engine *engine, char **path, const char *format, ...)
         }
         at++;
         char *escaped = curl_easy_escape(NULL, va_arg(arguments, const char *), 0);
+        complete = complete && escaped != NULL;
         fputs(escaped == NULL ? "" : escaped, out);
         curl_free(escaped);
     }
     va_end(arguments);
-    fflush(out);
-    *path = built == NULL ? NULL : strdup(built);
+    complete = fflush(out) == 0 && ferror(out) == 0 && complete;
+    *path = built == NULL || !complete ? NULL : strdup(built);
     return *path == NULL ? engine_error(engine, EXIT_INTERNAL, "no memory") : 0;
 }
 

@@ -95,13 +95,15 @@ static int configure(void)
  * The heap is grown once and never shrinks nor maps: the policy has no call for memory. Untouched pages cost nothing.
  * What answers of the Engine can take of it is bounded (engine_api.c).
  */
-static void reserve_heap(void)
+static int reserve_heap(void)
 {
     mallopt(M_MMAP_MAX, 0);
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_TRIM_THRESHOLD, INT_MAX);
     void *volatile reserve = malloc(HEAP_RESERVE); /* volatile: else the compiler leaves both calls out */
+    int result = reserve == NULL ? -1 : 0;
     free(reserve);
+    return result;
 }
 
 /*
@@ -169,9 +171,8 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     setlocale(LC_CTYPE, "C.UTF-8");
-    reserve_heap();
-    if (sandbox_close_from(FD_FIRST_FREE) != 0) {
-        log_error("sandbox: close_range fails");
+    if (reserve_heap() != 0 || sandbox_close_from(FD_FIRST_FREE) != 0) {
+        log_error("sandbox: the heap or the descriptors cannot be prepared");
         _exit(EXIT_SANDBOX);
     }
     channel_init(&agent.channel, FD_CONTROL_IN, FD_CONTROL_OUT, PARTY_AGENT, PARTY_SUPERVISOR);

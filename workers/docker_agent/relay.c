@@ -96,11 +96,15 @@ static int pull(struct agent *agent)
     return filled == 0 ? 2 : 0;
 }
 
-/* Writes to the stager once. A stream that takes no more is left to pull(), which finds out why. */
+/*
+ * Writes to the stager once. A stream that takes no more is left to pull(), which finds out why: a stager that still
+ * runs ends with its input, since what it lacks will not come.
+ */
 static void push(struct agent *agent)
 {
     struct stager_session *session = agent->stager;
     if (bulk_write(&session->bulk, session->attached.fd) != 0) {
+        attached_end_input(&session->attached);
         session->input_ended = true;
     }
 }

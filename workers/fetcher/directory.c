@@ -63,9 +63,13 @@ static void describe(const struct stat *status, struct answer *answer)
              (intmax_t)status->st_size, (intmax_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec);
 }
 
-/* Opens a regular file of the store. *fd is -1 or the caller's to close, whatever the outcome. */
-static enum outcome open_object(const char *key, int *fd, struct stat *status, struct problem *problem)
+/*
+ * Opens a regular file of the store. *fd is -1 or the caller's to close, whatever the outcome. *unfit: it failed
+ * because of what the name is (a folder, a link, a file that we may not read), not because the store could not be read.
+ */
+static enum outcome open_object(const char *key, int *fd, struct stat *status, bool *unfit, struct problem *problem)
 {
+    *unfit = false;
     *fd = -1;
     if (!plain_path(key)) {
         return problem_set(problem, EXIT_USAGE, "the name '%s' leads out of the store", key);
@@ -75,34 +79,45 @@ static enum outcome open_object(const char *key, int *fd, struct stat *status, s
         return OUTCOME_MISSING;
     }
     if (*fd < 0) {
+        *unfit = errno == ELOOP || errno == EACCES || errno == EPERM || errno == ENXIO;
         return problem_set(problem, EXIT_STORAGE, "the file '%s' of the store cannot be opened: %s", key,
                            strerror(errno));
     }
-    if (fstat(*fd, status) != 0 || !S_ISREG(status->st_mode)) {
+    if (fstat(*fd, status) != 0) {
+        return problem_set(problem, EXIT_STORAGE, "the file '%s' of the store cannot be read: %s", key,
+                           strerror(errno));
+    }
+    if (!S_ISREG(status->st_mode)) {
+        *unfit = true;
         return problem_set(problem, EXIT_STORAGE, "'%s' in the store is no regular file", key);
     }
     return OUTCOME_OK;
 }
 
-static int list_entry(const char *folder, const char *name, s3_listed_handler handler, void *context)
+/* A backup that cannot be read now may be the newest: a list without it would be a wrong one. */
+static enum outcome list_entry(const char *folder, const char *name, s3_listed_handler handler, void *context,
+                               struct problem *problem)
 {
     char key[S3_KEY_MAX + 1];
     int length = snprintf(key, sizeof key, "%s%s%s", folder, folder[0] == '\0' ? "" : "/", name);
     if (length < 0 || (size_t)length >= sizeof key) {
-        return 0;
+        return OUTCOME_OK;
     }
     struct answer answer;
-    struct problem problem = {0};
-    enum outcome outcome = directory_head(key, &answer, &problem);
-    if (outcome == OUTCOME_FAILED) {
-        log_warning("left out of the list: %s", problem.text); /* a folder, a link, a file that we may not read */
+    struct stat status = {0};
+    bool unfit;
+    cleanup_close int fd = -1;
+    enum outcome outcome = open_object(key, &fd, &status, &unfit, problem);
+    if (outcome == OUTCOME_FAILED && unfit) {
+        log_warning("left out of the list: %s", problem->text);
     }
     if (outcome != OUTCOME_OK) {
-        return 0;
+        return outcome == OUTCOME_FAILED && !unfit ? OUTCOME_FAILED : OUTCOME_OK;
     }
+    describe(&status, &answer);
     struct s3_listed object = {
         .key = key, .etag = answer.etag, .version_id = "", .size = answer.size, .modified = answer.modified};
-    return handler(context, &object);
+    return handler(context, &object) == 0 ? OUTCOME_OK : OUTCOME_INTERRUPTED;
 }
 
 enum outcome directory_list(const char *folder, const char *name, s3_listed_handler handler, void *context,
@@ -119,9 +134,12 @@ enum outcome directory_list(const char *folder, const char *name, s3_listed_hand
     }
     errno = 0;
     for (struct dirent *entry; (entry = readdir(directory)) != NULL; errno = 0) {
-        if (strncmp(entry->d_name, name, strlen(name)) == 0 &&
-            list_entry(folder, entry->d_name, handler, context) != 0) {
-            return OUTCOME_INTERRUPTED;
+        if (strncmp(entry->d_name, name, strlen(name)) != 0) {
+            continue;
+        }
+        enum outcome outcome = list_entry(folder, entry->d_name, handler, context, problem);
+        if (outcome != OUTCOME_OK) {
+            return outcome;
         }
     }
     return errno == 0 ? OUTCOME_OK
@@ -132,8 +150,9 @@ enum outcome directory_list(const char *folder, const char *name, s3_listed_hand
 enum outcome directory_head(const char *key, struct answer *answer, struct problem *problem)
 {
     struct stat status = {0};
+    bool unfit;
     cleanup_close int fd = -1;
-    enum outcome outcome = open_object(key, &fd, &status, problem);
+    enum outcome outcome = open_object(key, &fd, &status, &unfit, problem);
     if (outcome == OUTCOME_OK) {
         describe(&status, answer);
     }
@@ -184,8 +203,9 @@ enum outcome directory_get(const struct ranges_object *object, int out, ranges_p
                            struct problem *problem)
 {
     struct stat status = {0};
+    bool unfit;
     cleanup_close int fd = -1;
-    enum outcome outcome = open_object(object->key, &fd, &status, problem);
+    enum outcome outcome = open_object(object->key, &fd, &status, &unfit, problem);
     if (outcome == OUTCOME_MISSING) {
         return problem_set(problem, EXIT_STORAGE, "'%s' is no longer in the store", object->key);
     }
@@ -201,8 +221,9 @@ enum outcome directory_get(const struct ranges_object *object, int out, ranges_p
 enum outcome directory_read(const char *key, uint8_t *bytes, size_t room, size_t *size, struct problem *problem)
 {
     struct stat status = {0};
+    bool unfit;
     cleanup_close int fd = -1;
-    enum outcome outcome = open_object(key, &fd, &status, problem);
+    enum outcome outcome = open_object(key, &fd, &status, &unfit, problem);
     if (outcome != OUTCOME_OK) {
         return outcome;
     }

@@ -150,41 +150,49 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context)
     return size;
 }
 
-static void add_header(struct exchange *exchange, const char *name, const char *value)
+static bool add_header(struct exchange *exchange, const char *name, const char *value)
 {
     char line[8300];
     snprintf(line, sizeof line, "%s: %s", name, value);
     struct curl_slist *longer = curl_slist_append(exchange->headers, line);
     exchange->headers = longer != NULL ? longer : exchange->headers;
     explicit_bzero(line, sizeof line);
+    return longer != NULL;
 }
 
 /* libcurl signs, given the hash of the empty body; the token and If-Match are signed with it. */
-static void sign(struct exchange *exchange)
+static bool sign(struct exchange *exchange)
 {
     struct s3 *s3 = exchange->s3;
     CURL *handle = exchange->handle;
     char scope[96];
     snprintf(scope, sizeof scope, "aws:amz:%s:s3", s3->region);
-    add_header(exchange, "x-amz-content-sha256", EMPTY_SHA256);
-    if (s3->session_token[0] != '\0') {
-        add_header(exchange, "x-amz-security-token", s3->session_token);
-    }
-    if (exchange->request.etag[0] != '\0') {
-        add_header(exchange, "If-Match", exchange->request.etag);
-    }
-    curl_easy_setopt(handle, CURLOPT_AWS_SIGV4, scope);
-    curl_easy_setopt(handle, CURLOPT_USERNAME, s3->access_key_id);
-    curl_easy_setopt(handle, CURLOPT_PASSWORD, s3->secret_access_key);
+    bool token = s3->session_token[0] != '\0', etag = exchange->request.etag[0] != '\0';
+    bool complete = add_header(exchange, "x-amz-content-sha256", EMPTY_SHA256) &&
+                    (!token || add_header(exchange, "x-amz-security-token", s3->session_token)) &&
+                    (!etag || add_header(exchange, "If-Match", exchange->request.etag)) &&
+                    curl_easy_setopt(handle, CURLOPT_AWS_SIGV4, scope) == CURLE_OK &&
+                    curl_easy_setopt(handle, CURLOPT_USERNAME, s3->access_key_id) == CURLE_OK &&
+                    curl_easy_setopt(handle, CURLOPT_PASSWORD, s3->secret_access_key) == CURLE_OK;
     curl_easy_setopt(handle, CURLOPT_HTTPHEADER, exchange->headers);
     exchange->clock_setting = s3->clock_setting;
+    return complete;
+}
+
+/* Takes the attempt down; what is free of it may be signed and started again. */
+static void stop(struct exchange *exchange)
+{
+    curl_multi_remove_handle(exchange->s3->network.multi, exchange->handle);
+    curl_easy_setopt(exchange->handle, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(exchange->headers);
+    exchange->headers = NULL;
 }
 
 static void start(struct exchange *exchange)
 {
     const struct request *request = &exchange->request;
     CURL *handle = exchange->handle;
-    network_prepare(&exchange->s3->network, handle);
+    bool complete = network_prepare(&exchange->s3->network, handle) == 0;
     exchange->judged = false;
     exchange->attempt_received = 0;
     exchange->received = request->ranged ? exchange->received : 0;
@@ -192,7 +200,7 @@ static void start(struct exchange *exchange)
     exchange->error_size = 0;
     exchange->curl_error[0] = '\0';
     exchange->state = EXCHANGE_RUNNING;
-    curl_easy_setopt(handle, CURLOPT_URL, request->url);
+    complete = complete && curl_easy_setopt(handle, CURLOPT_URL, request->url) == CURLE_OK;
     curl_easy_setopt(handle, CURLOPT_NOBODY, request->head ? 1L : 0L);
     curl_easy_setopt(handle, CURLOPT_FILETIME, request->head ? 1L : 0L);
     curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
@@ -203,19 +211,13 @@ static void start(struct exchange *exchange)
         char range[64];
         snprintf(range, sizeof range, "%" PRIu64 "-%" PRIu64, request->first + exchange->received,
                  request->first + request->size - 1);
-        curl_easy_setopt(handle, CURLOPT_RANGE, range);
+        complete = complete && curl_easy_setopt(handle, CURLOPT_RANGE, range) == CURLE_OK;
     }
-    sign(exchange);
-    curl_multi_add_handle(exchange->s3->network.multi, handle);
-}
-
-/* Takes the attempt down; what is free of it may be signed and started again. */
-static void stop(struct exchange *exchange)
-{
-    curl_multi_remove_handle(exchange->s3->network.multi, exchange->handle);
-    curl_easy_setopt(exchange->handle, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(exchange->headers);
-    exchange->headers = NULL;
+    complete = complete && sign(exchange) && curl_multi_add_handle(exchange->s3->network.multi, handle) == CURLM_OK;
+    if (!complete) { /* a request that lacks a header or an option is another one */
+        fail(exchange, "no memory for the request");
+        stop(exchange);
+    }
 }
 
 /* Another attempt after a pause, or the end. `why` is the end of the message if it was the last. */
@@ -395,6 +397,7 @@ static int start_due(struct exchange **exchanges, size_t count, int timeout_ms)
         struct exchange *exchange = exchanges[i];
         if (exchange->state == EXCHANGE_WAITING && exchange->not_before <= now) {
             start(exchange);
+            wait = exchange->state == EXCHANGE_ENDED ? 0 : wait;
         } else if (exchange->state == EXCHANGE_WAITING && exchange->not_before - now < wait) {
             wait = exchange->not_before - now;
         }

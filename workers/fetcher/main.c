@@ -9,6 +9,7 @@
  * Order: configuration (nothing secret) - name resolved, CA bundle read, memory taken - lock-down - `ready` -
  * credentials - verbs. Another host (a redirect to another region) takes another fetcher.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
@@ -60,19 +61,35 @@ static void decode(struct fetcher *fetcher, const struct frame *frame, enum mess
     }
 }
 
-/* A field beyond its bound came from a server: that ends the verb, not the protocol. */
-static int sent(enum ipc_result result)
+/* Where an answer cannot be sent the supervisor would wait for it: it sees us end. */
+static void answered(const struct fetcher *fetcher, enum ipc_result result)
 {
-    return result == IPC_OK ? 0 : -1;
+    if (result == IPC_VIOLATION) {
+        protocol_violation(fetcher);
+    }
+    if (result != IPC_OK) {
+        log_error("cannot write to the supervisor: %s", strerror(errno));
+        _exit(EXIT_WORKER);
+    }
+}
+
+/* A field beyond its bound came from a server: that ends the verb, not the protocol. */
+static int sent(const struct fetcher *fetcher, enum ipc_result result)
+{
+    if (result == IPC_VIOLATION) {
+        return -1;
+    }
+    answered(fetcher, result);
+    return 0;
 }
 
 /* Ends a verb that did not end well. */
 static void conclude(struct fetcher *fetcher, enum outcome outcome, const struct problem *problem)
 {
     if (outcome == OUTCOME_REDIRECTED) {
-        SEND(&fetcher->channel, redirected, .region = text_of(problem->region));
+        answered(fetcher, SEND(&fetcher->channel, redirected, .region = text_of(problem->region)));
     } else if (outcome == OUTCOME_FAILED) {
-        channel_fail(&fetcher->channel, problem->code, "%s", problem->text);
+        answered(fetcher, channel_fail(&fetcher->channel, problem->code, "%s", problem->text));
     }
 }
 
@@ -91,9 +108,9 @@ static int send_object(void *context, const struct s3_listed *listed)
 {
     struct fetcher *fetcher = context;
     fetcher->objects++;
-    return sent(SEND(&fetcher->channel, object, .key = text_of(listed->key), .size = listed->size,
-                     .modified = listed->modified, .etag = text_of(listed->etag),
-                     .version_id = text_of(listed->version_id)));
+    return sent(fetcher, SEND(&fetcher->channel, object, .key = text_of(listed->key), .size = listed->size,
+                              .modified = listed->modified, .etag = text_of(listed->etag),
+                              .version_id = text_of(listed->version_id)));
 }
 
 static void on_list(struct fetcher *fetcher, const struct frame *frame)
@@ -108,7 +125,7 @@ static void on_list(struct fetcher *fetcher, const struct frame *frame)
                                               : s3_list(&fetcher->s3, fetcher->prefix, name, message.as_of, send_object,
                                                         fetcher, &problem);
     if (outcome == OUTCOME_OK) {
-        SEND(&fetcher->channel, list_end, .objects = fetcher->objects);
+        answered(fetcher, SEND(&fetcher->channel, list_end, .objects = fetcher->objects));
     }
     conclude(fetcher, outcome, &problem);
 }
@@ -125,9 +142,11 @@ static void on_head(struct fetcher *fetcher, const struct frame *frame)
     enum outcome outcome = fetcher->directory ? directory_head(key, &answer, &problem)
                                               : s3_head(&fetcher->s3, key, version_id, &answer, &problem);
     if (outcome == OUTCOME_OK || outcome == OUTCOME_MISSING) {
-        SEND(&fetcher->channel, object_info, .exists = outcome == OUTCOME_OK, .size = answer.size,
-             .modified = answer.modified, .etag = text_of(answer.etag), .version_id = text_of(answer.version_id),
-             .storage_class = text_of(answer.storage_class), .restore = text_of(answer.restore));
+        enum ipc_result result =
+            SEND(&fetcher->channel, object_info, .exists = outcome == OUTCOME_OK, .size = answer.size,
+                 .modified = answer.modified, .etag = text_of(answer.etag), .version_id = text_of(answer.version_id),
+                 .storage_class = text_of(answer.storage_class), .restore = text_of(answer.restore));
+        answered(fetcher, result);
     }
     conclude(fetcher, outcome, &problem);
 }
@@ -153,7 +172,7 @@ static void on_read_object(struct fetcher *fetcher, const struct frame *frame)
 static int send_fetched(void *context, uint64_t bytes)
 {
     struct fetcher *fetcher = context;
-    return sent(SEND(&fetcher->channel, fetched, .bytes = bytes));
+    return sent(fetcher, SEND(&fetcher->channel, fetched, .bytes = bytes));
 }
 
 static void on_get(struct fetcher *fetcher, const struct frame *frame)
@@ -171,7 +190,7 @@ static void on_get(struct fetcher *fetcher, const struct frame *frame)
         fetcher->directory ? directory_get(&object, FD_DATA_OUT, send_fetched, fetcher, &problem)
                            : ranges_get(&fetcher->s3, &object, FD_DATA_OUT, send_fetched, fetcher, &resumed, &problem);
     if (outcome == OUTCOME_OK) {
-        SEND(&fetcher->channel, got, .bytes = object.size, .resumed = resumed);
+        answered(fetcher, SEND(&fetcher->channel, got, .bytes = object.size, .resumed = resumed));
     }
     conclude(fetcher, outcome, &problem);
 }
@@ -202,6 +221,10 @@ static void reserve_heap(void)
     mallopt(M_MMAP_MAX, 0);
     mallopt(M_TRIM_THRESHOLD, INT32_MAX);
     void *volatile reserve = malloc(HEAP_RESERVE); /* volatile: else the compiler leaves both calls out */
+    if (reserve == NULL) {
+        log_error("the heap cannot be grown before the lock-down");
+        _exit(EXIT_SANDBOX);
+    }
     free(reserve);
 }
 
@@ -297,6 +320,10 @@ static void serve(struct fetcher *fetcher)
     }
     if (result == IPC_VIOLATION) {
         protocol_violation(fetcher);
+    }
+    if (result != IPC_EOF) {
+        log_error("cannot read from the supervisor: %s", strerror(errno));
+        _exit(EXIT_WORKER);
     }
 }
 

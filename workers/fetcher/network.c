@@ -103,19 +103,15 @@ static CURLcode use_authorities(CURL *handle, void *context, void *authorities)
     return CURLE_OK;
 }
 
-void network_prepare(const struct network *network, CURL *handle)
+int network_prepare(const struct network *network, CURL *handle)
 {
     curl_easy_reset(handle);
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(handle, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(handle, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(handle, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(handle, CURLOPT_PROXY, network->proxy);
-    curl_easy_setopt(handle, CURLOPT_NOPROXY, "");
     curl_easy_setopt(handle, CURLOPT_RESOLVE, network->addresses);
-    curl_easy_setopt(handle, CURLOPT_USERAGENT, "restore/" RESTORE_VERSION);
     curl_easy_setopt(handle, CURLOPT_BUFFERSIZE, CURL_BUFFER);
     curl_easy_setopt(handle, CURLOPT_TCP_NODELAY, 0L); /* requests are single writes: one call less in the policy */
     curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, (long)network->connect_timeout);
@@ -127,6 +123,12 @@ void network_prepare(const struct network *network, CURL *handle)
     curl_easy_setopt(handle, CURLOPT_PROXY_CAPATH, NULL);
     curl_easy_setopt(handle, CURLOPT_SSL_CTX_FUNCTION, use_authorities);
     curl_easy_setopt(handle, CURLOPT_SSL_CTX_DATA, network->authorities);
+    /* libcurl copies these, and may have no memory for them */
+    bool complete = curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+                    curl_easy_setopt(handle, CURLOPT_PROXY, network->proxy) == CURLE_OK &&
+                    curl_easy_setopt(handle, CURLOPT_NOPROXY, "") == CURLE_OK &&
+                    curl_easy_setopt(handle, CURLOPT_USERAGENT, "restore/" RESTORE_VERSION) == CURLE_OK;
+    return complete ? 0 : -1;
 }
 
 static enum outcome init_tls(struct network *network, const char *ca_bundle, struct problem *problem)

@@ -35,8 +35,8 @@ struct network {
 enum outcome network_init(struct network *network, const struct s3_location *location,
                           const struct network_settings *settings, struct problem *problem);
 
-/* Sets a handle back to the options that every request has. */
-void network_prepare(const struct network *network, CURL *handle);
+/* Sets a handle back to the options that every request has. -1: no memory; the handle is not to be used. */
+int network_prepare(const struct network *network, CURL *handle);
 
 /*
  * Frees, and by that wipes, what libcurl copied for its requests. Connections end with the process: closing them is

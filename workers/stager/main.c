@@ -93,11 +93,15 @@ static int on_root(struct stager *stager, const struct frame *frame)
     decode(stager, frame, MESSAGE_stager_root, &message);
     struct root *root = &stager->roots[message.root];
     free(root->subpath);
-    *root = (struct root){true, (unsigned)message.mount, strdup(message.subpath.data)};
-    if (root->subpath == NULL || !tree_path_is_sound(root->subpath)) {
+    *root = (struct root){false, (unsigned)message.mount, strdup(message.subpath.data)};
+    if (root->subpath == NULL) {
+        return problem_errno(&stager->problem, "cannot remember", "a root");
+    }
+    if (!tree_path_is_sound(root->subpath)) {
         return problem_set(&stager->problem, EXIT_WORKER, "the path of root %llu is not sound",
                            (unsigned long long)message.root);
     }
+    root->declared = true;
     return 0;
 }
 
@@ -380,6 +384,10 @@ static _Noreturn void serve(struct stager *stager)
     if (result == IPC_VIOLATION) {
         end_for_violation(stager);
     }
+    if (result != IPC_EOF) {
+        log_error("cannot read frames: %s", strerror(errno));
+        end(EXIT_WORKER);
+    }
     end(0);
 }
 
@@ -430,6 +438,10 @@ static bool configure(struct stager *stager)
     enum ipc_result result = channel_receive(&stager->channel, &frame);
     if (result == IPC_EOF) {
         end(0);
+    }
+    if (result == IPC_ERROR) {
+        log_error("cannot read frames: %s", strerror(errno));
+        end(EXIT_WORKER);
     }
     if (result != IPC_OK) {
         end_for_violation(stager);

@@ -127,7 +127,9 @@ static void probe_writing(struct areas *areas, struct area *area, int fd, struct
         unlinkat(fd, areas->work_name, AT_REMOVEDIR);
         area->work_inode = 0;
         struct timespec times[2] = {{0, UTIME_OMIT}, before.st_mtim};
-        futimens(fd, times);
+        if (futimens(fd, times) != 0) {
+            refuse(finding, "its time cannot be set: %s", strerror(errno));
+        }
     }
 }
 

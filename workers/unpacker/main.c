@@ -27,6 +27,7 @@
 #include "untar.h"
 
 static struct channel channel;
+static bool locked;
 
 static _Noreturn void end_with(int code, const char *why)
 {
@@ -115,6 +116,7 @@ static void lock_down(void)
     if (sandbox_lock(&plan, &report) != 0) {
         end_with(EXIT_SANDBOX, report.error);
     }
+    locked = true;
     enum ipc_result result = SEND(&channel, ready, .layers = report.layers, .missing = text_of(report.missing));
     if (result != IPC_OK) {
         end_on(result);
@@ -182,6 +184,9 @@ _Noreturn void __wrap___archive_errx(int code, const char *text);
 _Noreturn void __wrap___archive_errx(int code, const char *text)
 {
     (void)code;
+    if (!locked) {
+        end_with(EXIT_INTERNAL, text);
+    }
     fail_integrity(&failure, "an entry's headers need more memory than is given to them (%s)", text);
     tell_failure();
     for (;;) {
