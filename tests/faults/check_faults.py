@@ -35,7 +35,7 @@ FAULTS = {
 }
 HARMLESS = {SHORT, errno.EINTR}
 # Calls of one function in one case beyond which every nth is tried.
-EVERY_UP_TO = 400
+EVERY_UP_TO = 800
 SEED = 20260101
 
 Point = collections.namedtuple("Point", "case function index error")
@@ -126,6 +126,11 @@ def run(points, pool, folder):
 def close(_):
     for case in _made.values():
         case.close()
+
+
+def forget():
+    """What was closed is made anew when it is needed again."""
+    _made.clear()
 
 
 def main():

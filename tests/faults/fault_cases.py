@@ -52,6 +52,10 @@ class Plan:
         return PLAN.unpack(self.memory)[3] == 1
 
     @property
+    def function(self):
+        return FUNCTIONS[PLAN.unpack(self.memory)[0]]
+
+    @property
     def denies_memory(self):
         return PLAN.unpack(self.memory)[2] == errno.ENOMEM
 
@@ -236,9 +240,8 @@ class Stage(Case):
         phase = self.recover(place)
         self.plan.memory[:] = counts
         final = stager_scene.snapshot(place.volume)
-        if FUNCTIONS[PLAN.unpack(counts)[0]] == "futimens":
-            for tree in (final, old, self.new or {}):
-                tree.get(b".", [0] * 5)[4] = None  # the time of the root itself: setting it back is what failed
+        if why and self.plan.function == "futimens":  # the very call that gives the root its own time again: told, and lost
+            final[b"."][4] = (self.new if phase == 4 else old)[b"."][4]
         if phase < 4 and final != old:
             raise Wrong(f"undone, but not as before: {difference(old, final)}")
         if phase == 4 and final != self.new:
@@ -365,7 +368,7 @@ class Agent(Case):
                         "restore-test/base", "true"], stdout=subprocess.DEVNULL, check=True)
 
     def close(self):
-        subprocess.run(["docker", "rm", "-f", f"{self.project}-app-1"], stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(["docker", "rm", "-f", f"{self.project}-app-1"], capture_output=True, check=False)
 
     def ask(self, agent):
         agent.ask("ping", "engine")
@@ -429,7 +432,7 @@ class AgentRun(AgentReads):
     """The run's lock, volume, image and stager are made, used and removed on the real engine."""
 
     name = "prepare, open, close and remove a run"
-    most = 25  # a run takes seconds
+    most = 8  # a run takes seconds
 
     def prepare(self):
         super().prepare()

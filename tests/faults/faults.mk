@@ -16,7 +16,12 @@ $(FAULTS)/restore-stager: PROBE += $(FAULT_WRAPS:%=-Wl,--wrap=%)
 $(FAULTS)/restore-stager: $(BUILD)/obj/tests/faults/wrapped.o
 $(FAULTS)/restore-unpacker $(FAULTS)/restore-fetcher $(FAULTS)/restore-docker-agent: $(BUILD)/obj/tests/faults/faults.o
 
-faults-build: $(FAULT_WORKERS:%=$(FAULTS)/restore-%)
+# What the docker-agent imports lies beside it.
+$(FAULTS)/restore-stager.tar: $(BUILD)/bin/restore-stager.tar
+	@mkdir -p $(@D)
+	cp $< $@
+
+faults-build: $(FAULT_WORKERS:%=$(FAULTS)/restore-%) $(FAULTS)/restore-stager.tar
 
 # A fault at every call of every worker. FAULT_POINTS: arguments for tests/faults/check_faults.py.
 check-faults:

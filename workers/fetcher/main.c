@@ -33,6 +33,7 @@
 #include "s3.h"
 #include "sandbox.h"
 #include "secret.h"
+#include "tls.h"
 
 #define HEAP_RESERVE (32U << 20) /* address space, not memory: what is not touched costs nothing */
 #define PIPE_SIZE (1 << 20)
@@ -333,6 +334,10 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8"); /* with LC_MESSAGES too, strerror would look for translations in files */
     signal(SIGPIPE, SIG_IGN);
     sandbox_close_from(FD_FIRST_FREE);
+    if (tls_check_memory() != 0) {
+        log_error("libcrypto took memory before it could be told whose");
+        _exit(EXIT_INTERNAL);
+    }
     channel_init(&fetcher.channel, FD_CONTROL_IN, FD_CONTROL_OUT, PARTY_FETCHER, PARTY_SUPERVISOR);
     start(&fetcher);
     serve(&fetcher);

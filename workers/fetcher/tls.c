@@ -7,8 +7,12 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "cleanup.h"
+#include "exit_codes.h"
+#include "log.h"
 
 X509_STORE *tls_read_bundle(const char *path, const char **wrong)
 {
@@ -72,4 +76,40 @@ int tls_seed_once(void)
     }
     return never_reseed(RAND_get0_primary(NULL)) | never_reseed(RAND_get0_public(NULL)) |
            never_reseed(RAND_get0_private(NULL));
+}
+
+/* libcurl 7.88.1 signs with a context of libcrypto's without looking whether there was memory for one. */
+static void *checked(void *memory, size_t size)
+{
+    if (memory == NULL && size > 0) {
+        log_error("no memory for libcrypto");
+        _exit(EXIT_INTERNAL);
+    }
+    return memory;
+}
+
+static void *checked_malloc(size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return checked(malloc(size), size);
+}
+
+static void *checked_realloc(void *memory, size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return checked(realloc(memory, size), size);
+}
+
+static void plain_free(void *memory, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(memory);
+}
+
+int tls_check_memory(void)
+{
+    return CRYPTO_set_mem_functions(checked_malloc, checked_realloc, plain_free) == 1 ? 0 : -1;
 }

@@ -18,4 +18,7 @@ int tls_warm_up(void);
 /* Seeds the random generators for the life of the process: no reseeding, no getrandom. Returns 0 or -1. */
 int tls_seed_once(void);
 
+/* The first of all: from then on a libcrypto that gets no memory ends the process with a code of the table. */
+int tls_check_memory(void);
+
 #endif

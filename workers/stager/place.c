@@ -585,10 +585,9 @@ static int keep_live_root(const struct stream *stream, const struct mapping *map
 }
 
 /* What was noted for a path may have been replaced since by an entry of another kind. */
-static bool was_replaced(int fd, const struct late_record *record)
+static bool was_replaced(const struct stat *status, const struct late_record *record)
 {
-    struct stat status;
-    return fstat(fd, &status) != 0 || (record->directory ? !S_ISDIR(status.st_mode) : !S_ISREG(status.st_mode));
+    return (record->directory ? !S_ISDIR(status->st_mode) : !S_ISREG(status->st_mode));
 }
 
 static int apply_late(void *context, struct late_record *record)
@@ -597,7 +596,11 @@ static int apply_late(void *context, struct late_record *record)
     const struct mapping *mapping = &stream->mappings[record->mapping];
     int kind = record->directory ? O_DIRECTORY : O_NOFOLLOW | O_NONBLOCK;
     cleanup_close int fd = tree_open(mapping->new_fd, record->path, O_RDONLY | kind);
-    if (fd < 0 ? errno == ENOENT || errno == ENOTDIR || errno == ELOOP : was_replaced(fd, record)) {
+    struct stat status;
+    if (fd >= 0 && fstat(fd, &status) != 0) {
+        return problem_errno(stream->stage->problem, "cannot look at", record->path);
+    }
+    if (fd < 0 ? errno == ENOENT || errno == ENOTDIR || errno == ELOOP : was_replaced(&status, record)) {
         return 0;
     }
     if (keep_live_root(stream, mapping, record) != 0) {
