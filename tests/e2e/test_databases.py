@@ -64,6 +64,9 @@ def test_one_of_two_databases_is_chosen(backup):
     same_as_damaged = {name for name, lines in state.compare(damaged, now).items() if not lines}
     assert any("db" in name for name in same_as_before - same_as_damaged)
     assert any("maria" in name for name in same_as_damaged - same_as_before)
+    result = restore(PROJECT, store)
+    assert result.code == 0, result
+    assert_identical(before)
 
 
 def test_extras_are_kept_and_named_or_dropped_where_asked(backup):

@@ -128,7 +128,7 @@ BACKUP_ENTRIES = 10 + len(ODD_NAMES)
 def test_a_whole_run(place):
     before = snapshot(place.volume)
     stager = place.stager()
-    assert stager.ready == {"layers": 31, "missing": ""}
+    assert stager.ready == {"layers": 95, "missing": ""}
     stager.root(0)
     stager.send("probe")
     (_, probed), (_, end) = stager.until("probe_end")
