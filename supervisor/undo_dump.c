@@ -97,7 +97,7 @@ static int take_dumped(struct run *run, const struct stream *stream, struct msg_
 
 static int dump_server(struct run *run, struct stream *stream)
 {
-    struct msg_undo_dumped dumped;
+    struct msg_undo_dumped dumped = {0};
     if (TELL(run, PROCESS_AGENT, undo_dump, .container = run->plan.containers[stream->container].index,
              .kind = stream->kind, .stream = saved_spool(stream), .stall_timeout = run->options.db_load_timeout) != 0) {
         return -1;
@@ -294,7 +294,7 @@ static int bring_back(struct run *run, const char *run_id, const struct undo *un
 int load_undo_dumps(struct run *run, const char *run_id, cJSON *note)
 {
     const cJSON *item;
-    struct undo undo;
+    struct undo undo = {0};
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(note, DUMPS))
     {
         if (read_undo(run, run_id, item, &undo) != 0) {
