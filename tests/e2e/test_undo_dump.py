@@ -249,7 +249,7 @@ def test_a_container_that_is_gone_is_named_and_its_dump_kept(scene):
         result = restore(scene.project, scene.store, RESTORE_MODE="recover")
         assert result.code == 12, result
         assert "The container of service 'db' was removed" in result.err and "Their dump is kept" in result.err
-    volume = next(name for name in harness.leftovers(scene.project) if not name.endswith("-1") and name.count("-") > 1)
+    volume = next(name for name in stack.docker("volume", "ls", "-q").split() if name.startswith(f"restore-{scene.project}-"))
     spools = list((scene.mini.path(volume) / "spool").iterdir())
     assert any(POSTGRES_END in spool.read_bytes() for spool in spools)
     for name in harness.leftovers(scene.project):
