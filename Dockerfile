@@ -28,7 +28,7 @@ RUN programs=$(find /out -type f -perm -100) \
 # What is in it, by package and checksum. Then one time stamp for everything:
 # the same sources give the same layer.
 ARG SOURCE_DATE_EPOCH=0
-RUN version=$(/out/usr/local/bin/restore --version | cut -d' ' -f2) \
+RUN version=$(/out/usr/local/bin/restore --version | sed -n '1s/^restore //p') \
  && tests/image/sbom.pl /out /tmp/links "$version" "$SOURCE_DATE_EPOCH" >/tmp/sbom.spdx.json \
  && install -D -m 644 /tmp/sbom.spdx.json /out/usr/share/restore/sbom.spdx.json
 RUN find /out -exec touch -h -d "@$SOURCE_DATE_EPOCH" '{}' +

@@ -267,8 +267,8 @@ STAGER_SIDE = [
 ]
 
 FETCHER_SIDE = [
-    Control("If-Match", "workers/fetcher/exchange.c", '        add_header(exchange, "If-Match", exchange->request.etag);',
-            '        add_header(exchange, "X-If-Match", exchange->request.etag);', FETCHER + "test_get[1000]"),
+    Control("If-Match", "workers/fetcher/exchange.c", 'add_header(exchange, "If-Match", exchange->request.etag)',
+            'add_header(exchange, "X-If-Match", exchange->request.etag)', FETCHER + "test_get[1000]"),
     Control("the ETag of each range", "workers/fetcher/exchange.c",
             "} else if (request->etag[0] != '\\0' && strcmp(etag, request->etag) != 0) {",
             "} else if (request->etag[0] != '\\0' && strcmp(etag, request->etag) == 7777) {",
