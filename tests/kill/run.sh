@@ -2,25 +2,10 @@
 # `make check-kill`: installs what is missing, starts what is not running, takes away what it started.
 set -eu
 
-HERE=$(cd "$(dirname "$0")" && pwd)
-ROOT=$(cd "$HERE/../.." && pwd)
-ENVIRONMENT=$ROOT/tests/env
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=${BUILD:-$ROOT/build}
-engine_was_up=no
 
-clean_up() {
-	status=$?
-	trap - EXIT INT TERM
-	[ "$engine_was_up" = yes ] || "$ENVIRONMENT/docker.sh" stop || true
-	exit "$status"
-}
-
-"$ENVIRONMENT/install.sh" build test
+"$ROOT/tests/env/install.sh" build test
 cd "$ROOT"
 make -j"$(nproc)" BUILD="$BUILD" all "$BUILD/bin/restore-stager.tar" kill-build
-docker version >/dev/null 2>&1 && engine_was_up=yes
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-"$ENVIRONMENT/docker.sh" start
-tests/stack/images.sh build
-/usr/bin/python3 tests/kill/check_kill.py --build "$BUILD" "$@"
+tests/env/with_engine.sh /usr/bin/python3 tests/kill/check_kill.py --build "$BUILD" "$@"
