@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -289,42 +291,55 @@ static scmp_filter_ctx build_filter(const struct policy *policy, struct sandbox_
     return filter;
 }
 
-unsigned char *sandbox_program(const struct policy *policy, size_t *size)
+/* libseccomp writes its instructions to a descriptor in one piece; a pipe is subject to no limit on files. */
+static int export_filter(scmp_filter_ctx made, struct filter *filter, struct sandbox_report *report)
 {
-    struct sandbox_report report = {0};
-    cleanup_close int fd = memfd_create("filter", MFD_CLOEXEC);
-    scmp_filter_ctx filter = fd < 0 ? NULL : build_filter(policy, &report);
-    if (filter == NULL) {
-        return NULL;
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return fail(report, "seccomp: pipe: %s", strerror(errno));
     }
-    int result = seccomp_export_bpf(filter, fd);
-    seccomp_release(filter);
-    off_t length = result == 0 ? lseek(fd, 0, SEEK_END) : -1;
-    unsigned char *program = length > 0 ? malloc((size_t)length) : NULL;
-    if (program != NULL && pread(fd, program, (size_t)length, 0) != length) {
-        free(program);
-        return NULL;
+    cleanup_close int out = ends[0];
+    cleanup_close int in = ends[1];
+    int result = seccomp_export_bpf(made, in);
+    if (result != 0) {
+        return fail(report, "seccomp: export: %s", strerror(-result));
     }
-    *size = (size_t)length;
-    return program;
+    ssize_t size = read(out, filter->bytes, sizeof filter->bytes);
+    if (size <= 0 || (size_t)size == sizeof filter->bytes || (size_t)size % sizeof(struct sock_filter) != 0) {
+        return fail(report, "seccomp: the filter is longer than %d bytes", FILTER_BYTES_MAX);
+    }
+    filter->size = (size_t)size;
+    return 0;
 }
 
-static int set_seccomp(const struct policy *policy, struct sandbox_report *report)
+static int make_filter(const struct policy *policy, struct filter *filter, struct sandbox_report *report)
 {
-    scmp_filter_ctx filter = build_filter(policy, report);
-    if (filter == NULL) {
+    scmp_filter_ctx made = build_filter(policy, report);
+    if (made == NULL) {
         return -1;
     }
-    int result = set_handler(report);
-    if (result == 0) {
-        result = seccomp_load(filter);
-        if (result != 0) {
-            fail(report, "seccomp: load: %s", strerror(-result));
-        }
-    }
-    seccomp_release(filter); /* frees heap alone: no syscall that the policy lacks */
-    if (result != 0) {
+    int result = export_filter(made, filter, report);
+    seccomp_release(made);
+    return result;
+}
+
+int sandbox_filter(const struct policy *policy, struct filter *filter)
+{
+    struct sandbox_report report = {0};
+    return make_filter(policy, filter, &report);
+}
+
+/* Loads the very bytes that are reported, so that their hash is that of what is in force. */
+static int set_seccomp(struct sandbox_report *report)
+{
+    struct filter *filter = &report->filter;
+    const struct sock_fprog program = {(unsigned short)(filter->size / sizeof(struct sock_filter)),
+                                       (struct sock_filter *)(void *)filter->bytes};
+    if (set_handler(report) != 0) {
         return -1;
+    }
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &program) != 0) {
+        return fail(report, "seccomp: load: %s", strerror(errno));
     }
     report->layers |= LAYER_SECCOMP;
     return 0;
@@ -350,9 +365,9 @@ int sandbox_lock(const struct sandbox_plan *plan, struct sandbox_report *report)
     warm_sort();
     *report = (struct sandbox_report){0};
     log_is_for_people = plan->outlives_parent;
-    if (set_limits(plan, report) != 0 || set_identity(plan, report) != 0 || set_process_flags(plan, report) != 0 ||
-        set_landlock(plan, report) != 0) {
+    if (make_filter(plan->policy, &report->filter, report) != 0 || set_limits(plan, report) != 0 ||
+        set_identity(plan, report) != 0 || set_process_flags(plan, report) != 0 || set_landlock(plan, report) != 0) {
         return -1;
     }
-    return set_seccomp(plan->policy, report);
+    return set_seccomp(report);
 }

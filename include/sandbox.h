@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "messages.h"
+
 /* Layers in force, as bits; reported in `ready`. */
 enum sandbox_layer {
     LAYER_SECCOMP = 1 << 0,
@@ -73,17 +75,31 @@ struct sandbox_plan {
     uint64_t capabilities; /* bits 1 << CAP_* that are kept where they are held */
 };
 
+/* A policy as the kernel gets it: BPF instructions. */
+#define FILTER_BYTES_MAX 8192
+struct filter {
+    size_t size;
+    _Alignas(8) unsigned char bytes[FILTER_BYTES_MAX];
+};
+
 struct sandbox_report {
-    unsigned layers;   /* bits of enum sandbox_layer */
-    char missing[256]; /* names of layers that the kernel lacks, comma-separated */
-    char error[256];   /* why the lock-down failed */
+    unsigned layers;      /* bits of enum sandbox_layer */
+    char missing[256];    /* names of layers that the kernel lacks, comma-separated */
+    char error[256];      /* why the lock-down failed */
+    struct filter filter; /* that was loaded */
 };
 
 /* Returns 0, or -1 with report->error set: then the process must end with EXIT_SANDBOX. */
 int sandbox_lock(const struct sandbox_plan *plan, struct sandbox_report *report);
 
-/* The policy as the kernel gets it: its bytes, to be freed, or NULL. `load` gives the same to the kernel. */
-unsigned char *sandbox_program(const struct policy *policy, size_t *size);
+/* The filter that sandbox_lock loads for a policy. Returns 0, or -1. */
+int sandbox_filter(const struct policy *policy, struct filter *filter);
+
+/* The same as a field of `ready`. */
+static inline struct text filter_text(const struct sandbox_report *report)
+{
+    return (struct text){(const char *)report->filter.bytes, report->filter.size};
+}
 
 /* Close every descriptor from `first` on. */
 int sandbox_close_from(unsigned first);

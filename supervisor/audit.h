@@ -71,6 +71,8 @@ int audit_result(const struct run *run, const char *action, int result);
 /* The last line, the head, its signature and the report. Returns the exit code. */
 int audit_end(struct run *run, int code);
 
+struct confined;
+
 /* Events that are made of the run's state: audit_facts.c. */
 cJSON *audit_begin_facts(const struct run *run);
 void audit_source(const struct run *run);
@@ -80,7 +82,7 @@ void audit_plan(const char *plan, const char *sha256);
 void audit_volume(const struct run *run, const struct stream *stream);
 void audit_database(const struct stream *stream);
 int audit_former(struct run *run); /* asks the stager; 0, or -1 where it cannot be asked */
-void audit_worker(const char *name, uint64_t layers, const char *missing);
+void audit_worker(const struct confined *said, const char *filter); /* filter: its SHA-256 */
 void audit_failure(const struct run *run);
 void audit_outcome(const struct run *run, int code);
 

@@ -9,7 +9,6 @@
 
 #include "audit.h"
 #include "cleanup.h"
-#include "confinement.h"
 #include "hash.h"
 #include "monitor.h"
 #include "output.h"
@@ -51,13 +50,11 @@ static cJSON *binaries(const struct run *run)
     return object;
 }
 
-static cJSON *policies(void)
+static cJSON *policies(const struct run *run)
 {
-    struct policy_hash hashes[POLICY_COUNT];
     cJSON *object = cJSON_CreateObject();
-    bool hashed = hash_policies(hashes) == 0;
-    for (size_t i = 0; hashed && i < POLICY_COUNT; i++) {
-        cJSON_AddStringToObject(object, hashes[i].name, hashes[i].sha256);
+    for (size_t i = 0; i < POLICY_COUNT; i++) {
+        cJSON_AddStringToObject(object, run->policies[i].policy->name, run->policies[i].sha256);
     }
     return object;
 }
@@ -98,13 +95,13 @@ cJSON *audit_begin_facts(const struct run *run)
     options_each(&run->options, add_option, options);
     cJSON_AddStringToObject(object, "version", RESTORE_VERSION);
     cJSON_AddItemToObject(object, "binaries", binaries(run));
-    cJSON_AddItemToObject(object, "policies", policies());
+    cJSON_AddItemToObject(object, "policies", policies(run));
     cJSON_AddItemToObject(object, "kernel", kernel());
     cJSON_AddItemToObject(object, "identity", identity(run));
     return object;
 }
 
-void audit_worker(const char *name, uint64_t layers, const char *missing)
+void audit_worker(const struct confined *said, const char *filter)
 {
     static const struct {
         uint64_t layer;
@@ -115,11 +112,12 @@ void audit_worker(const char *name, uint64_t layers, const char *missing)
                  {LAYER_CAPABILITIES, "capabilities"}};
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if ((layers & names[i].layer) != 0) {
+        if ((said->layers & names[i].layer) != 0) {
             cJSON_AddItemToArray(list, cJSON_CreateString(names[i].name));
         }
     }
-    AUDIT("worker", AUDIT_TEXT("name", name), AUDIT_ITEM("layers", list), AUDIT_TEXT("missing", missing));
+    AUDIT("worker", AUDIT_TEXT("name", said->name), AUDIT_ITEM("layers", list), AUDIT_TEXT("missing", said->missing),
+          AUDIT_TEXT("policy", said->policy->name), AUDIT_TEXT("filter", filter));
 }
 
 /* "20231105-120000", the time in a backup's name, which has no zone: taken as UTC. */

@@ -68,7 +68,8 @@ int confine_supervisor(struct run *run)
         return run_fail(run, EXIT_SANDBOX, "The supervisor could not be confined: %s", report.error);
     }
     run->layers = report.layers;
-    return check_layers(run, "supervisor", report.layers, report.missing);
+    return check_layers(
+        run, &(struct confined){"supervisor", &policy_supervisor, report.layers, report.missing, filter_text(&report)});
 }
 
 void say_identity(const struct run *run)
@@ -92,10 +93,9 @@ int hash_policies(struct policy_hash hashes[POLICY_COUNT])
         &policy_supervisor,   &policy_fetcher, &policy_fetcher_file, &policy_unpacker,
         &policy_docker_agent, &policy_stager,  &policy_stretcher};
     for (size_t i = 0; i < POLICY_COUNT; i++) {
-        size_t size = 0;
-        cleanup_free unsigned char *program = sandbox_program(policies[i], &size);
-        hashes[i].name = policies[i]->name;
-        if (program == NULL || sha256_hex(program, size, hashes[i].sha256) != 0) {
+        struct filter filter;
+        hashes[i].policy = policies[i];
+        if (sandbox_filter(policies[i], &filter) != 0 || sha256_hex(filter.bytes, filter.size, hashes[i].sha256) != 0) {
             return -1;
         }
     }

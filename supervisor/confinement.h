@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 
-#include "hash.h"
 #include "run.h"
 
 /*
@@ -16,12 +15,7 @@ int confine_supervisor(struct run *run);
 /* Whether workers become users of their own, as one line of the log. */
 void say_identity(const struct run *run);
 
-/* Every policy's name and the SHA-256 of the program that the kernel gets. Returns 0, or -1. */
-struct policy_hash {
-    const char *name;
-    char sha256[SHA256_HEX_SIZE];
-};
-#define POLICY_COUNT 7
+/* Every policy, and what its filter has to be. Returns 0, or -1. */
 int hash_policies(struct policy_hash hashes[POLICY_COUNT]);
 
 #endif

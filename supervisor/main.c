@@ -77,7 +77,7 @@ static int print_version(void)
         return EXIT_SANDBOX;
     }
     for (size_t i = 0; i < POLICY_COUNT; i++) {
-        output_result("policy %-13s sha256:%s\n", hashes[i].name, hashes[i].sha256);
+        output_result("policy %-13s sha256:%s\n", hashes[i].policy->name, hashes[i].sha256);
     }
     return EXIT_RESTORED;
 }
@@ -153,6 +153,9 @@ static int prepare(struct run *run)
         return -1;
     }
     find_own_container(run);
+    if (hash_policies(run->policies) != 0) {
+        return run_fail(run, EXIT_SANDBOX, "The filters of system calls cannot be built");
+    }
     if (audit_begin(run) != 0 || !understood || check_options(run) != 0 || monitor_init(run) != 0) {
         return -1;
     }

@@ -17,17 +17,19 @@
 #include "identities.h"
 
 const struct process_rule process_table[PROCESS_COUNT] = {
-    [PROCESS_FETCHER] = {"fetcher", "restore-fetcher", PARTY_FETCHER, PIPE_NONE, PIPE_ARCHIVE, false, SECRET_NONE, 2,
-                         FETCHER_USER, "S3 credentials", "files, exec, unix sockets, Docker"},
-    [PROCESS_UNPACKER] = {"unpacker", "restore-unpacker", PARTY_UNPACKER, PIPE_ARCHIVE, PIPE_STREAMS, false,
-                          SECRET_AGE_IDENTITY, 2, UNPACKER_USER,
+    [PROCESS_FETCHER] = {"fetcher", "restore-fetcher", &policy_fetcher, &policy_fetcher_file, PARTY_FETCHER, PIPE_NONE,
+                         PIPE_ARCHIVE, false, SECRET_NONE, 2, FETCHER_USER, "S3 credentials",
+                         "files, exec, unix sockets, Docker"},
+    [PROCESS_UNPACKER] = {"unpacker", "restore-unpacker", &policy_unpacker, NULL, PARTY_UNPACKER, PIPE_ARCHIVE,
+                          PIPE_STREAMS, false, SECRET_AGE_IDENTITY, 2, UNPACKER_USER,
                           "the archive's bytes; the identities that decrypt them",
                           "network, files, clock, exec, secrets of others"},
-    [PROCESS_AGENT] = {"docker-agent", "restore-docker-agent", PARTY_AGENT, PIPE_STREAMS, PIPE_NONE, true, SECRET_NONE,
-                       2, AGENT_USER, "the Docker socket; database credentials for moments",
+    [PROCESS_AGENT] = {"docker-agent", "restore-docker-agent", &policy_docker_agent, NULL, PARTY_AGENT, PIPE_STREAMS,
+                       PIPE_NONE, true, SECRET_NONE, 2, AGENT_USER,
+                       "the Docker socket; database credentials for moments",
                        "S3 credentials, TCP, the archive's structure"},
-    [PROCESS_STRETCHER] = {"stretcher", "restore-stretcher", PARTY_STRETCHER, PIPE_NONE, PIPE_NONE, false,
-                           SECRET_AGE_PASSPHRASE, 2, STRETCHER_USER,
+    [PROCESS_STRETCHER] = {"stretcher", "restore-stretcher", &policy_stretcher, NULL, PARTY_STRETCHER, PIPE_NONE,
+                           PIPE_NONE, false, SECRET_AGE_PASSPHRASE, 2, STRETCHER_USER,
                            "the passphrase of an encrypted archive, while it makes a key of it",
                            "the archive, network, other files, exec"},
 };

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "messages.h"
+#include "sandbox.h"
 
 enum process { PROCESS_FETCHER, PROCESS_UNPACKER, PROCESS_AGENT, PROCESS_STRETCHER, PROCESS_COUNT };
 
@@ -18,6 +19,8 @@ enum secret { SECRET_NONE, SECRET_AGE_IDENTITY, SECRET_AGE_PASSPHRASE };
 struct process_rule {
     const char *name;       /* as in the log */
     const char *executable; /* beside the supervisor, or in libexec */
+    const struct policy *policy;
+    const struct policy *directory_policy; /* instead of it where the backups are in a directory, or NULL */
     enum party party;
     enum data_pipe data_in;
     enum data_pipe data_out;

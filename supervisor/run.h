@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "exit_codes.h"
+#include "hash.h"
 #include "ipc.h"
 #include "options.h"
 #include "plan.h"
@@ -30,6 +31,13 @@ struct identity {
     unsigned user;
     unsigned group;
     uint64_t capabilities;
+};
+
+/* The SHA-256 of the filter that a policy has to be in force as. */
+#define POLICY_COUNT 7
+struct policy_hash {
+    const struct policy *policy;
+    char sha256[SHA256_HEX_SIZE];
 };
 
 /* A worker as it runs; pid 0: it does not. */
@@ -89,9 +97,10 @@ struct run {
     struct failure failure;
     struct worker workers[PROCESS_COUNT];
     int pipes[PIPE_COUNT][2];
-    unsigned user;         /* that it was started as */
-    bool own_users;        /* workers become users of their own */
-    unsigned layers;       /* of the supervisor's own sandbox */
+    unsigned user;   /* that it was started as */
+    bool own_users;  /* workers become users of their own */
+    unsigned layers; /* of the supervisor's own sandbox */
+    struct policy_hash policies[POLICY_COUNT];
     int signals;           /* signalfd */
     int caught;            /* the signal that ends the run, or 0 */
     bool watching;         /* starts of containers are told from here on, see watch_starts() */

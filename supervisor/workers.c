@@ -13,11 +13,30 @@
 #define ENTRIES_MAX 50000000
 #define BYTES_MAX (1ULL << 50)
 
-int check_layers(struct run *run, const char *name, uint64_t layers, const char *missing)
+static const char *expected_filter(const struct run *run, const struct policy *policy)
 {
-    audit_worker(name, layers, missing);
-    if ((layers & LAYER_SECCOMP) == 0) {
+    size_t i = 0;
+    while (run->policies[i].policy != policy) {
+        i++;
+    }
+    return run->policies[i].sha256;
+}
+
+int check_layers(struct run *run, const struct confined *said)
+{
+    const char *name = said->name;
+    const char *missing = said->missing;
+    char filter[SHA256_HEX_SIZE];
+    if (sha256_hex(said->filter.data, said->filter.size, filter) != 0) {
+        return run_fail(run, EXIT_INTERNAL, "The filter of %s cannot be hashed", name);
+    }
+    audit_worker(said, filter);
+    if ((said->layers & LAYER_SECCOMP) == 0) {
         return run_fail(run, EXIT_SANDBOX, "%s runs without a seccomp filter", name);
+    }
+    if (strcmp(filter, expected_filter(run, said->policy)) != 0) {
+        return run_fail(run, EXIT_SANDBOX,
+                        "%s runs under another filter than that of its policy; is it of another build?", name);
     }
     if (missing[0] == '\0') {
         say_debug("%s is confined", name);
@@ -38,13 +57,17 @@ int worker_ready(struct run *run, enum process process)
     return EXPECT(run, ready, READY_SECONDS, &ready) != 0 ? -1 : worker_check(run, process, &ready);
 }
 
+/* The kernel's word first, then its own. */
 int worker_check(struct run *run, enum process process, const struct msg_ready *ready)
 {
+    const struct process_rule *rule = &process_table[process];
+    bool directory = run->file_store && rule->directory_policy != NULL;
     run->workers[process].layers = (unsigned)ready->layers;
-    if (check_layers(run, process_table[process].name, ready->layers, ready->missing.data) != 0) {
+    if (check_confinement(run, &run->workers[process]) != 0) {
         return -1;
     }
-    return check_confinement(run, &run->workers[process]);
+    return check_layers(run, &(struct confined){rule->name, directory ? rule->directory_policy : rule->policy,
+                                                ready->layers, ready->missing.data, ready->filter});
 }
 
 int unpacker_start(struct run *run)
@@ -86,7 +109,8 @@ int stager_open(struct run *run, const char *run_id)
         EXPECT(run, stager_ready, READY_SECONDS, &ready) != 0) {
         return -1;
     }
-    return check_layers(run, "stager", ready.layers, ready.missing.data);
+    return check_layers(run,
+                        &(struct confined){"stager", &policy_stager, ready.layers, ready.missing.data, ready.filter});
 }
 
 int stager_close(struct run *run)

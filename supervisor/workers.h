@@ -9,8 +9,18 @@ int worker_ready(struct run *run, enum process process);
 
 /* The same, of its `ready` that came already. */
 int worker_check(struct run *run, enum process process, const struct msg_ready *ready);
-/* The filter must be there; without Landlock only SANDBOX=degraded goes on. `name`: for the message. */
-int check_layers(struct run *run, const char *name, uint64_t layers, const char *missing);
+
+/* What a process says of its lock-down, and the policy that it has to be under. */
+struct confined {
+    const char *name;
+    const struct policy *policy;
+    uint64_t layers;
+    const char *missing;
+    struct text filter;
+};
+
+/* The filter must be there, and that of the policy; without Landlock only SANDBOX=degraded goes on. */
+int check_layers(struct run *run, const struct confined *said);
 
 int unpacker_start(struct run *run);
 int agent_start(struct run *run);

@@ -269,6 +269,8 @@ FETCHER = [
                  "fetcher gave no answer (ready)", instead=True, slow=True),
     from_fetcher("says that it is confined by nothing", say(encode("ready", layers=0)),
                  "runs without a seccomp filter", code=13, instead=True),
+    from_fetcher("says that it is confined by another filter", say(encode("ready", layers=31, filter=b"\6" + bytes(7))),
+                 "runs under another filter than that of its policy", code=13, instead=True),
     from_fetcher("says that it is a user of its own, where it is not", say(encode("ready", layers=0x7f)),
                  "another user or capabilities", code=13, instead=True, scene="one user"),
     from_fetcher("another region than the bucket is in", await_message("list") + say(encode("redirected", region="x")),
@@ -384,6 +386,9 @@ AGENT = [
                message="stager_opened", scene="verify", code=14),
     from_agent("a stager of its own making, without a sandbox", say(encode("stager_ready", layers=0)),
                "stager runs without a seccomp filter", code=13, message="stager_opened", scene="verify"),
+    from_agent("a stager of its own making, under another filter", say(
+        encode("stager_ready", layers=31, filter=bytes(4096))), "stager runs under another filter", code=13,
+               message="stager_opened", scene="verify"),
     from_agent("a word of the stager's before there is one", say(encode("stage_end")), "broke the protocol"),
     from_agent("an answer to another question", say(encode("leftovers_end")), "out of its state", message="engine"),
     from_agent("silence after its first word", HANG, "docker-agent gave no answer (engine)", slow=True,

@@ -68,6 +68,9 @@ def readable_by_all(path):
         file.chmod(file.stat().st_mode | 0o044)
 
 
+WRITTEN = ("AUDIT_LOG", "REPORT_FILE")  # files that a run makes: their folders have to be there
+
+
 def in_container(values):
     """The command line that runs the image with this environment; what it names of the host is mounted where it is. S3 is on
     the host's loopback."""
@@ -79,7 +82,12 @@ def in_container(values):
             arguments += ["--user", "65534:65534", "--group-add", str(os.stat(socket_path).st_gid)]
     for name, value in values.items():
         path = value.removeprefix("file://").split("?")[0]
-        if name != "DOCKER_HOST" and name != "PATH" and path.startswith("/") and os.path.exists(path):
+        folder = os.path.dirname(path)
+        if name in WRITTEN and os.path.isabs(path) and os.path.isdir(folder):
+            arguments += [] if f"{folder}:{folder}" in arguments else ["-v", f"{folder}:{folder}"]
+            readable_by_all(path if os.path.isfile(path) else folder)
+            os.chmod(folder, 0o777)
+        elif name != "DOCKER_HOST" and name != "PATH" and path.startswith("/") and os.path.exists(path):
             arguments += ["-v", f"{path}:{path}:ro"]
             readable_by_all(path)
         if name != "PATH":

@@ -92,7 +92,10 @@ def test_intents_come_before_and_volumes_have_digests(mini, store, scene, tmp_pa
         assert hashlib.sha256((RESTORE.parent / name).read_bytes()).hexdigest() == sha256
     assert {"fetcher", "unpacker", "docker_agent", "stager"} <= set(begin["policies"])
     assert begin["identity"]["uid"] == os.getuid() and begin["kernel"]["release"] == os.uname().release
-    assert {worker["name"] for worker in of(log, "worker")} == {"supervisor", "fetcher", "unpacker", "docker-agent", "stager"}
+    policies = {"supervisor": "supervisor", "fetcher": "fetcher_file", "unpacker": "unpacker",
+                "docker-agent": "docker_agent", "stager": "stager"}
+    assert {worker["name"]: worker["policy"] for worker in of(log, "worker")} == policies
+    assert all(worker["filter"] == of(log, "begin")[0]["policies"][worker["policy"]] for worker in of(log, "worker"))
     assert end["exit_code"] == 0 and end["data"] == "of the backup" and end["rto_seconds"] > end["downtime_seconds"] > 0
     assert end["rpo_seconds"] > 0
     assert audit("verify", log, "--head", check_audit.head_of(result)).code == 0

@@ -63,8 +63,15 @@ def test_bytes_that_were_not_sent(lying, attempt):
 
 
 def test_a_worker_that_only_says_it_is_confined(lying, attempt):
-    binary = lying("common/sandbox.c", "        result = seccomp_load(filter);", "        result = 0;")
+    binary = lying("common/sandbox.c", "if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &program) != 0) {",
+                   "if (program.len == 0) {")
     attempt(binary, 13, "says it is ready, but /proc shows no filter on it")
+
+
+def test_a_worker_under_another_filter(lying, attempt):
+    """One call more, as a build from other sources may have."""
+    binary = lying("policies/unpacker.def", "ALLOW(exit_group", 'ALLOW(getpid, "is not in the policy of the others")\nALLOW(exit_group')
+    attempt(binary, 13, "unpacker runs under another filter than that of its policy")
 
 
 def test_a_worker_that_goes_on_after_its_last_word(lying, attempt):

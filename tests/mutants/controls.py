@@ -285,8 +285,12 @@ FETCHER_SIDE = [
 ]
 
 CONFINEMENT = [
-    Control("the filter of system calls", "common/sandbox.c", "        result = seccomp_load(filter);",
-            "        result = 0;", UNPACKER + "test_its_sandbox_is_on_when_it_says_ready"),
+    Control("the filter of system calls", "common/sandbox.c",
+            "if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &program) != 0) {", "if (program.len == 0) {", UNPACKER + "test_its_sandbox_is_on_when_it_says_ready"),
+    Control("no other filter than the policy's", "supervisor/workers.c",
+            "if (strcmp(filter, expected_filter(run, said->policy)) != 0) {",
+            "if (expected_filter(run, said->policy) == NULL) {",
+            "e2e:test_lying_workers.py::test_a_worker_under_another_filter"),
     Control("the supervisor's own filter", "supervisor/main.c", " || confine_supervisor(run) != 0) {", ") {",
             "e2e:test_confinement.py::test_the_supervisor_is_filtered_too"),
     Control("users of their own", "common/identity.c", "    return geteuid() == 0 && (identity_capabilities() & needed) == needed &&",

@@ -139,7 +139,8 @@ static _Noreturn void try_current(void)
 static _Noreturn void try_in_supervisor(const struct sandbox_report *report)
 {
     static uint8_t frame[CONTROL_FRAME_MAX];
-    const struct msg_ready ready = {.layers = report->layers, .missing = text_of(report->missing)};
+    const struct msg_ready ready = {
+        .layers = report->layers, .missing = text_of(report->missing), .filter = filter_text(report)};
     size_t size = message_encode(MESSAGE_ready, &ready, frame, sizeof frame);
     if (size == 0 || write(FD_CONTROL_OUT, frame, size) != (ssize_t)size) {
         give_up("the supervisor's word cannot be written");

@@ -185,7 +185,8 @@ int main(void)
     if (lock_down(&report) != 0) {
         _exit(EXIT_SANDBOX);
     }
-    if (SEND(&agent.channel, ready, .layers = report.layers, .missing = text_of(report.missing)) != IPC_OK) {
+    if (SEND(&agent.channel, ready, .layers = report.layers, .missing = text_of(report.missing),
+             .filter = filter_text(&report)) != IPC_OK) {
         _exit(violated("ready"));
     }
     _exit(serve());

@@ -273,7 +273,8 @@ static void lock_down(struct fetcher *fetcher, const char *store)
         log_error("lock-down failed: %s", report.error);
         _exit(EXIT_SANDBOX);
     }
-    if (SEND(&fetcher->channel, ready, .layers = report.layers, .missing = text_of(report.missing)) != IPC_OK) {
+    if (SEND(&fetcher->channel, ready, .layers = report.layers, .missing = text_of(report.missing),
+             .filter = filter_text(&report)) != IPC_OK) {
         _exit(EXIT_INTERNAL);
     }
 }

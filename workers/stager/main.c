@@ -502,7 +502,8 @@ int main(void)
     struct sandbox_report report;
     lock_down(configure(&stager), &report);
     int opened = open_journal(&stager);
-    if (SEND(&stager.channel, stager_ready, .layers = report.layers, .missing = text_of(report.missing)) != IPC_OK) {
+    if (SEND(&stager.channel, stager_ready, .layers = report.layers, .missing = text_of(report.missing),
+             .filter = filter_text(&report)) != IPC_OK) {
         end(EXIT_WORKER);
     }
     if (opened != 0) {

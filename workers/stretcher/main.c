@@ -126,7 +126,8 @@ static void lock_down(void)
         log_error("lock-down failed: %s", report.error);
         _exit(EXIT_SANDBOX);
     }
-    if (SEND(&channel, ready, .layers = report.layers, .missing = text_of(report.missing)) != IPC_OK) {
+    if (SEND(&channel, ready, .layers = report.layers, .missing = text_of(report.missing),
+             .filter = filter_text(&report)) != IPC_OK) {
         _exit(EXIT_INTERNAL);
     }
 }

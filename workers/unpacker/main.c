@@ -117,7 +117,8 @@ static void lock_down(void)
         end_with(EXIT_SANDBOX, report.error);
     }
     locked = true;
-    enum ipc_result result = SEND(&channel, ready, .layers = report.layers, .missing = text_of(report.missing));
+    enum ipc_result result = SEND(&channel, ready, .layers = report.layers, .missing = text_of(report.missing),
+                                  .filter = filter_text(&report));
     if (result != IPC_OK) {
         end_on(result);
     }
