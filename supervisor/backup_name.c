@@ -31,6 +31,12 @@ static const struct ending *take_ending(const char *name, size_t *end, const str
     return endings;
 }
 
+/* The fetcher asks S3 for these alone (workers/fetcher/s3.c). */
+static bool is_of_these_millennia(const char *stamp)
+{
+    return stamp[0] == '1' || stamp[0] == '2';
+}
+
 static bool is_stamp(const char *at)
 {
     for (size_t i = 0; i < STAMP_SIZE; i++) {
@@ -82,6 +88,9 @@ bool backup_name_parse(const char *name, struct backup_name *parsed)
     }
     end -= identifier + 1;
     if (end < prefix + 1 + 1 + STAMP_SIZE || last_part(name, end) != STAMP_SIZE || !is_stamp(name + end - STAMP_SIZE)) {
+        return false;
+    }
+    if (!is_of_these_millennia(name + end - STAMP_SIZE)) {
         return false;
     }
     memcpy(parsed->stamp, name + end - STAMP_SIZE, STAMP_SIZE);

@@ -15,7 +15,7 @@ enum encryption { ENCRYPTION_NONE, ENCRYPTION_AGE, ENCRYPTION_GPG };
 struct backup_name {
     const char *project; /* points into the name */
     size_t project_size;
-    char stamp[16]; /* YYYYMMDD-HHMMSS, of the backup host's local time */
+    char stamp[16]; /* YYYYMMDD-HHMMSS, of the backup host's local time; the year begins with 1 or 2 */
     enum archive_format format;
     enum encryption encryption;
 };

@@ -29,6 +29,9 @@ void output_init(const struct output_settings *wanted)
     settings = *wanted;
     const char *no_colour = getenv("NO_COLOR");
     on_terminal = isatty(STDOUT_FILENO) == 1 && !settings.json;
+    /* given a buffer, stdio does not ask what kind of device it writes to, which the policy has no call for */
+    static char buffer[BUFSIZ];
+    setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     in_colour = on_terminal && isatty(STDERR_FILENO) == 1 && (no_colour == NULL || no_colour[0] == '\0');
 }
 

@@ -133,6 +133,15 @@ def test_list_is_exact_and_newest_first(store):
     assert "29 B" in lines[0]
 
 
+def test_list_into_a_character_device(store):
+    """stdio asks such a device what it is, unless it was given a buffer: the supervisor's policy has no call for that."""
+    store.put_bytes(harness.backup_name("app"), b"12345")
+    with open("/dev/null", "wb") as nothing:
+        done = subprocess.run([str(harness.RESTORE)], env=harness.environment("app", store, RESTORE_MODE="list"), stdin=subprocess.DEVNULL,
+                              stdout=nothing, stderr=subprocess.PIPE, timeout=harness.DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_list_as_json(store):
     store.put_bytes(harness.backup_name("app"), b"12345")
     result = restore("app", store, RESTORE_MODE="list", LOG_FORMAT="json")

@@ -65,16 +65,18 @@ def ranges(server):
 
 
 def test_list_pages_and_selects(server, worker):
+    """The two halves of a project's backups, each page over a connection of its own, without other projects' pages."""
     server.page = 10
-    wanted = {f"p/backup_app_{i:03}&<é + %41" for i in range(35)}
-    for key in wanted | {"p/backup_app_x/deeper", "p/backup_apple_1", "backup_app_1", "p/other"}:
+    wanted = {f"p/backup_app_{start}{i:03}&<é + %41" for start in "12" for i in range(35)}
+    others = {"p/backup_app_1x/deeper", "p/backup_apple_1", "backup_app_1", "p/other", *(f"p/backup_app_two_{i}" for i in range(50))}
+    for key in wanted | others:
         server.put(key, key.encode())
     listed = worker.list("app")
-    assert {entry["key"] for entry in listed} == wanted
+    assert {entry["key"] for entry in listed} == wanted and len(listed) == len(wanted)
     assert all(entry["size"] == len(entry["key"].encode()) and entry["modified"] == 1700000000 for entry in listed)
     assert all(entry["etag"] == server.etag(entry["key"]) for entry in listed)
-    assert server.connections == 1
-    assert [path.split("?")[0] for _, path, _ in server.requests] == [f"/{BUCKET}/"] * 4
+    assert [path.split("?")[0] for _, path, _ in server.requests] == [f"/{BUCKET}/"] * 8
+    assert server.connections == 8
 
 
 def test_list_of_nothing(worker):
@@ -109,7 +111,7 @@ def test_list_page_that_breaks_is_read_again(server, worker):
     server.put(NAME + "2", b"x")
 
     def half(request):
-        body = '<ListBucketResult><Contents><Key>p/backup_app_0</Key>'
+        body = '<ListBucketResult><Contents><Key>p/backup_app_1</Key>'
         request.page(200, body, "application/xml", {"Content-Length": "5000"})
         request.close_connection = True
 
@@ -120,7 +122,8 @@ def test_list_page_that_breaks_is_read_again(server, worker):
 def test_list_gives_up(server, worker):
     server.always = error(503, "SlowDown")
     fails(lambda: worker.list("app"), "503 SlowDown", "given up after 3 attempts", "try again later", server.endpoint)
-    assert len(server.requests) == 3
+    for start in "12":
+        assert sum(path.endswith(f"backup_app_{start}") for _, path, _ in server.requests) <= 3
 
 
 def test_list_gives_up_on_a_server_that_drips(server, worker):
@@ -192,7 +195,7 @@ REFUSALS = [
 @pytest.mark.parametrize("status,code,advice", REFUSALS)
 def test_refusals_are_final_and_say_what_to_do(server, worker, status, code, advice):
     server.always = error(status, code, "text of\nthe server")
-    for call in (lambda: worker.list("app"), lambda: worker.head(NAME), lambda: worker.get(NAME, 10, '"e"')):
+    for call in (lambda: worker.head(NAME), lambda: worker.get(NAME, 10, '"e"'), lambda: worker.list("app")):
         server.requests.clear()
         fails(call, f"{status} {code}", "text of?the server", advice, f"bucket '{BUCKET}' at {server.endpoint}")
         assert len(server.requests) <= 2
@@ -482,7 +485,7 @@ def test_a_wrong_clock_is_corrected_once(server, worker, seconds, verb):
 def test_a_clock_that_cannot_be_corrected(server, worker):
     server.always = error(403, "RequestTimeTooSkewed")
     fails(lambda: worker.list("app"), "RequestTimeTooSkewed", "clock is wrong")
-    assert len(server.requests) == 2
+    assert len(server.requests) <= 4  # each half of the list twice
 
 
 # TLS, names, proxies
@@ -516,7 +519,7 @@ def test_tls_over_many_connections(certificate):
         server.always = lambda request: setattr(request, "close_connection", True) or False
         for _ in range(150):
             assert worker.list("app") == []
-        assert server.connections == 150
+        assert server.connections == 300  # two halves of each list
 
 
 def test_tls_that_is_not_trusted(certificate, tmp_path):
@@ -814,4 +817,5 @@ def test_another_region_is_asked_with_the_same_credentials():
                                  AWS_ACCESS_KEY_ID="KEY", AWS_SECRET_ACCESS_KEY="SECRET", S3_ATTEMPTS=1)
         assert result.code == 0 and "1 backups" in result.out, result
         signed = [headers["Authorization"] for _, _, headers in elsewhere.requests]
-        assert len(signed) == 2 and "=KEY/" in signed[1] and "/eu-west-1/s3/" in signed[1]
+        assert all("=KEY/" in line for line in signed) and "/us-east-1/s3/" in signed[0]
+        assert len(signed) >= 3 and all("/eu-west-1/s3/" in line for line in signed[-2:])

@@ -72,6 +72,8 @@ static void what_does_not_parse_is_no_backup(void **state)
         ".tar.zst",
         "backup_.tar.zst",
         "backup_app_2023110x-120000_abc.tar.zst",
+        "backup_app_30231105-120000_abc.tar.zst",
+        "backup_app_00231105-120000_abc.tar.zst",
         "",
     };
     struct backup_name name;

@@ -17,7 +17,6 @@
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 /* A range that brought this much before it broke was no failure of the link as such. */
 #define PROGRESS_BYTES (64 * 1024)
-#define WAIT_SLICE_MS 1000
 
 static void end(struct exchange *exchange, enum outcome outcome)
 {
@@ -203,6 +202,8 @@ static void start(struct exchange *exchange)
     complete = complete && curl_easy_setopt(handle, CURLOPT_URL, request->url) == CURLE_OK;
     curl_easy_setopt(handle, CURLOPT_NOBODY, request->head ? 1L : 0L);
     curl_easy_setopt(handle, CURLOPT_FILETIME, request->head ? 1L : 0L);
+    curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, request->alone ? 1L : 0L);
+    curl_easy_setopt(handle, CURLOPT_FORBID_REUSE, request->alone ? 1L : 0L);
     curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(handle, CURLOPT_WRITEDATA, exchange);
     curl_easy_setopt(handle, CURLOPT_PRIVATE, exchange);
@@ -443,15 +444,23 @@ void exchange_abort(struct exchange *exchange)
     exchange->state = EXCHANGE_IDLE;
 }
 
+enum outcome exchange_complete(struct exchange *exchange, struct s3 *s3)
+{
+    while (exchange->state != EXCHANGE_ENDED) {
+        if (exchange_turn(s3, &exchange, 1, -1, EXCHANGE_SLICE_MS) == OUTCOME_INTERRUPTED) {
+            exchange_abort(exchange);
+            return OUTCOME_INTERRUPTED;
+        }
+    }
+    return OUTCOME_OK;
+}
+
 enum outcome exchange_perform(struct exchange *exchange, struct s3 *s3, const struct request *request,
                               struct problem *problem)
 {
     exchange_begin(exchange, s3, s3->network.handles[0], request);
-    while (exchange->state != EXCHANGE_ENDED) {
-        if (exchange_turn(s3, &exchange, 1, -1, WAIT_SLICE_MS) == OUTCOME_INTERRUPTED) {
-            exchange_abort(exchange);
-            return OUTCOME_INTERRUPTED;
-        }
+    if (exchange_complete(exchange, s3) != OUTCOME_OK) {
+        return OUTCOME_INTERRUPTED;
     }
     *problem = exchange->problem;
     return exchange->outcome;

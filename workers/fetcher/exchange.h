@@ -12,6 +12,8 @@
 #include "network.h"
 #include "outcome.h"
 
+enum { EXCHANGE_SLICE_MS = 1000 }; /* how long a turn may wait where nothing else limits it */
+
 /* The connection to one bucket. Credentials are wiped by s3_close(). */
 struct s3 {
     struct s3_location location;
@@ -36,6 +38,11 @@ struct request {
     const char *url;
     const char *etag; /* If-Match, and what the answer must show; empty: any */
     bool head;
+    /*
+     * A connection of its own: some servers (Ceph RGW) write the end of an answer apart, and on a connection that was
+     * used before it waits 40 ms for our delayed acknowledgement.
+     */
+    bool alone;
     bool ranged; /* bytes first to first + size - 1 of an object of object_size; the answer must be just that */
     uint64_t first;
     uint64_t object_size;
@@ -92,6 +99,9 @@ void exchange_abort(struct exchange *exchange);
  * failed, or `writable_fd` (-1: none) can be written. Returns OUTCOME_OK, or OUTCOME_INTERRUPTED.
  */
 enum outcome exchange_turn(struct s3 *s3, struct exchange **exchanges, size_t count, int writable_fd, int timeout_ms);
+
+/* Carries out what was begun. Returns OUTCOME_OK once it has ended, however it did, or OUTCOME_INTERRUPTED. */
+enum outcome exchange_complete(struct exchange *exchange, struct s3 *s3);
 
 /* Carries out a single request. Fills in the problem unless the outcome is OUTCOME_OK. */
 enum outcome exchange_perform(struct exchange *exchange, struct s3 *s3, const struct request *request,

@@ -11,6 +11,11 @@
 #define DEFAULT_REGION "us-east-1"
 /* Ten million objects of one project: a server that still has more goes round in circles. */
 #define PAGES_MAX 10000
+/*
+ * Stamps of names begin with 1 or 2 (backup_name.c), so these two prefixes have all backups of a project, and leave out
+ * the pages of projects whose names go on where this one's ends. Both are asked for at once.
+ */
+#define STAMP_STARTS 2
 
 enum outcome s3_open(struct s3 *s3, const struct s3_settings *settings, struct problem *problem)
 {
@@ -111,72 +116,130 @@ static int take_page(void *context, uint64_t offset, const uint8_t *bytes, size_
     return 0;
 }
 
-static enum outcome list_page(struct s3 *s3, struct selection *selection, const char *url, struct s3_page *page,
-                              struct problem *problem)
+/* The objects under one prefix: their pages come one after the other. */
+struct listing {
+    struct selection selection;
+    struct exchange exchange;
+    CURL *handle;
+    struct body body;
+    struct s3_page page;
+    unsigned pages;
+    char subject[S3_KEY_MAX + 32];
+    char url[S3_URL_MAX];
+};
+
+static int page_url(const struct s3 *s3, struct listing *listing)
 {
-    static struct exchange exchange;
-    char subject[1200];
-    struct body body = {s3->arena, 0};
-    snprintf(subject, sizeof subject, "listing '%s'", selection->prefix);
-    struct request request = {
-        .subject = subject, .url = url, .etag = "", .size = S3_PAGE_MAX, .sink = take_page, .context = &body};
-    enum outcome outcome = exchange_perform(&exchange, s3, &request, problem);
-    if (outcome == OUTCOME_MISSING) {
-        return OUTCOME_FAILED; /* 'no such key' for a bucket: not what an empty list looks like */
+    const struct selection *selection = &listing->selection;
+    const struct s3_page *page = &listing->page;
+    return selection->as_of == 0
+               ? s3_list_url(&s3->location, selection->prefix, page->token, listing->url, sizeof listing->url)
+               : s3_versions_url(&s3->location, selection->prefix, page->token, page->version, listing->url,
+                                 sizeof listing->url);
+}
+
+static enum outcome ask_page(struct s3 *s3, struct listing *listing, struct problem *problem)
+{
+    if (page_url(s3, listing) != 0) {
+        return problem_set(problem, EXIT_USAGE, "S3: the prefix of S3_BUCKET_URL is too long");
     }
-    if (outcome != OUTCOME_OK) {
-        return outcome;
+    struct request request = {.subject = listing->subject,
+                              .url = listing->url,
+                              .etag = "",
+                              .alone = !s3->location.https,
+                              .size = S3_PAGE_MAX,
+                              .sink = take_page,
+                              .context = &listing->body};
+    exchange_begin(&listing->exchange, s3, listing->handle, &request);
+    return OUTCOME_OK;
+}
+
+/* Asks for the first page of listing `number`. */
+static enum outcome begin_listing(struct s3 *s3, struct listing *listing, unsigned number,
+                                  const struct selection *wanted, struct problem *problem)
+{
+    *listing = (struct listing){.selection = *wanted,
+                                .handle = s3->network.handles[number],
+                                .body = {s3->arena + (size_t)number * S3_PAGE_MAX, 0}};
+    snprintf(listing->subject, sizeof listing->subject, "listing '%s'", wanted->prefix);
+    return ask_page(s3, listing, problem);
+}
+
+/* A page that has come: its objects go to the handler. */
+static enum outcome read_page(const struct s3 *s3, struct listing *listing, struct problem *problem)
+{
+    if (listing->exchange.outcome != OUTCOME_OK) {
+        *problem = listing->exchange.problem;
+        /* 'no such key' for a bucket: not what an empty list looks like */
+        return listing->exchange.outcome == OUTCOME_MISSING ? OUTCOME_FAILED : listing->exchange.outcome;
     }
-    const char *refused = s3_list_page((const char *)body.bytes, body.size, select_object, selection, page);
+    const char *refused = s3_list_page((const char *)listing->body.bytes, listing->body.size, select_object,
+                                       &listing->selection, &listing->page);
     if (refused != NULL) {
         return problem_set(problem, EXIT_STORAGE,
-                           "S3: listing '%s' in %s: the answer is not a list of S3 (%s): is AWS_ENDPOINT_URL the "
+                           "S3: %s in %s: the answer is not a list of S3 (%s): is AWS_ENDPOINT_URL the "
                            "address of the S3 service, and not of a console or web page?",
-                           selection->prefix, s3->location.shown, refused);
+                           listing->subject, s3->location.shown, refused);
     }
     return OUTCOME_OK;
 }
 
-static int page_url(const struct s3 *s3, const struct selection *selection, const struct s3_page *page, char *url,
-                    size_t size)
+/* Reads the page that has come, and asks for the next, where there is one. */
+static enum outcome turn_page(struct s3 *s3, struct listing *listing, struct problem *problem)
 {
-    return selection->as_of == 0
-               ? s3_list_url(&s3->location, selection->prefix, page->token, url, size)
-               : s3_versions_url(&s3->location, selection->prefix, page->token, page->version, url, size);
+    struct s3_page before = listing->page;
+    listing->exchange.state = EXCHANGE_IDLE;
+    enum outcome outcome = read_page(s3, listing, problem);
+    if (outcome != OUTCOME_OK || !listing->page.truncated) {
+        return outcome;
+    }
+    bool repeated =
+        strcmp(before.token, listing->page.token) == 0 && strcmp(before.version, listing->page.version) == 0;
+    if (repeated || ++listing->pages == PAGES_MAX) {
+        return problem_set(problem, EXIT_STORAGE, "S3: %s in %s: the server repeats itself without an end",
+                           listing->subject, s3->location.shown);
+    }
+    return ask_page(s3, listing, problem);
 }
 
-static enum outcome list_pages(struct s3 *s3, struct selection *selection, struct problem *problem)
+/* One move of all listings. *left: how many have pages to come. */
+static enum outcome turn_listings(struct s3 *s3, struct listing *listings, size_t *left, struct problem *problem)
 {
-    static struct s3_page page;
-    static char url[S3_URL_MAX];
-    static struct s3_page before;
-    page = (struct s3_page){0};
-    for (unsigned number = 0; number < PAGES_MAX; number++) {
-        before = page;
-        if (page_url(s3, selection, &page, url, sizeof url) != 0) {
-            return problem_set(problem, EXIT_USAGE, "S3: the prefix of S3_BUCKET_URL is too long");
-        }
-        enum outcome outcome = list_page(s3, selection, url, &page, problem);
-        if (outcome != OUTCOME_OK || !page.truncated) {
-            return outcome;
-        }
-        if (strcmp(before.token, page.token) == 0 && strcmp(before.version, page.version) == 0) {
-            break;
-        }
+    struct exchange *exchanges[STAMP_STARTS];
+    for (size_t i = 0; i < STAMP_STARTS; i++) {
+        exchanges[i] = &listings[i].exchange;
     }
-    return problem_set(problem, EXIT_STORAGE, "S3: listing '%s' in %s: the server repeats itself without an end",
-                       selection->prefix, s3->location.shown);
+    enum outcome outcome = exchange_turn(s3, exchanges, STAMP_STARTS, -1, EXCHANGE_SLICE_MS);
+    *left = 0;
+    for (size_t i = 0; i < STAMP_STARTS && outcome == OUTCOME_OK; i++) {
+        if (listings[i].exchange.state == EXCHANGE_ENDED) {
+            outcome = turn_page(s3, &listings[i], problem);
+        }
+        *left += listings[i].exchange.state != EXCHANGE_IDLE;
+    }
+    return outcome;
 }
 
 enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, uint64_t as_of, s3_listed_handler handler,
                      void *context, struct problem *problem)
 {
-    char prefix[S3_KEY_MAX + 256];
+    static struct listing listings[STAMP_STARTS];
+    static char prefixes[STAMP_STARTS][S3_KEY_MAX + 1];
     const char *slash = folder[0] == '\0' ? "" : "/";
-    snprintf(prefix, sizeof prefix, "%s%s%s", folder, slash, name);
-    struct selection selection = {prefix, strlen(folder) + strlen(slash), handler, context, as_of, ""};
     enum outcome outcome = need_credentials(s3, problem);
-    return outcome == OUTCOME_OK ? list_pages(s3, &selection, problem) : outcome;
+    memset(listings, 0, sizeof listings);
+    for (unsigned i = 0; i < STAMP_STARTS && outcome == OUTCOME_OK; i++) {
+        snprintf(prefixes[i], sizeof prefixes[i], "%s%s%s%u", folder, slash, name, i + 1);
+        const struct selection wanted = {prefixes[i], strlen(folder) + strlen(slash), handler, context, as_of, ""};
+        outcome = begin_listing(s3, &listings[i], i, &wanted, problem);
+    }
+    for (size_t left = STAMP_STARTS; left > 0 && outcome == OUTCOME_OK;) {
+        outcome = turn_listings(s3, listings, &left, problem);
+    }
+    for (size_t i = 0; i < STAMP_STARTS; i++) {
+        exchange_abort(&listings[i].exchange);
+    }
+    return outcome;
 }
 
 static enum outcome head_once(struct s3 *s3, const char *key, const char *version_id, struct exchange *exchange,
@@ -210,13 +273,13 @@ static int compare_key(void *context, const struct s3_listed *object)
  */
 static enum outcome ask_why(struct s3 *s3, struct sought *sought, struct problem *problem)
 {
-    static char url[S3_URL_MAX];
-    static struct s3_page page;
-    struct selection selection = {sought->key, strlen(sought->key), compare_key, sought, 0, ""};
-    if (s3_list_url(&s3->location, sought->key, "", url, sizeof url) != 0) {
-        return problem_set(problem, EXIT_USAGE, "S3: the name of the object is too long");
+    struct listing listing; /* on the stack: it points to what is there */
+    const struct selection wanted = {sought->key, strlen(sought->key), compare_key, sought, 0, ""};
+    enum outcome outcome = begin_listing(s3, &listing, 0, &wanted, problem);
+    if (outcome == OUTCOME_OK) {
+        outcome = exchange_complete(&listing.exchange, s3);
     }
-    return list_page(s3, &selection, url, &page, problem);
+    return outcome == OUTCOME_OK ? read_page(s3, &listing, problem) : outcome;
 }
 
 enum outcome s3_head(struct s3 *s3, const char *key, const char *version_id, struct answer *answer,

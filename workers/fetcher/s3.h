@@ -25,7 +25,8 @@ enum outcome s3_set_credentials(struct s3 *s3, const char *access_key_id, const 
                                 const char *session_token, struct problem *problem);
 
 /*
- * Calls `handler` for each object directly below folder (no slash after it) whose name begins with `name`.
+ * Calls `handler` for each object directly below folder (no slash after it) whose name begins with `name` and the 1 or
+ * 2 of a stamp, in no order.
  * folder: without slashes at its ends, may be empty. as_of: 0, or seconds since 1970: what a versioned bucket had then.
  */
 enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, uint64_t as_of, s3_listed_handler handler,
