@@ -44,7 +44,7 @@ $(BUILD)/bin/restore-docker-agent $(BUILD)/policy/probe-docker-agent $(BUILD)/co
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lcurl -lcjson -lseccomp
 
-$(BUILD)/bin/restore-stretcher $(BUILD)/policy/probe-stretcher $(BUILD)/compromised/restore-stretcher: $(call objects,workers/stretcher)
+$(BUILD)/bin/restore-stretcher $(BUILD)/policy/probe-stretcher $(BUILD)/compromised/restore-stretcher $(BUILD)/faults/restore-stretcher: $(call objects,workers/stretcher)
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lcrypto -lseccomp
 

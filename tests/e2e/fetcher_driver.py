@@ -114,16 +114,17 @@ def high(fd):
 
 
 class Fetcher:
-    def __init__(self, binary=BINARY, wrap=(), env=None, sink=True):
+    def __init__(self, binary=BINARY, wrap=(), env=None, sink=True, secret=os.devnull):
         pipes = [[high(fd) for fd in os.pipe()] for _ in range(4)]
         (in_read, self.control), (self.answers, out_write), (data_read, data_write), (self.log_fd, log_write) = pipes
         null = high(os.open("/dev/null", os.O_RDWR))
+        held = high(os.open(secret, os.O_RDONLY))
         os.set_blocking(log_write, False)
-        inside = [null, null, log_write, in_read, out_write, null, data_write]
+        inside = [held, null, log_write, in_read, out_write, null, data_write]
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(inside)]
         argv = [*wrap, str(binary)]
         self.pid = os.posix_spawnp(argv[0], argv, env or {"PATH": os.environ["PATH"]}, file_actions=actions)
-        for fd in (null, log_write, in_read, out_write, data_write):
+        for fd in (null, held, log_write, in_read, out_write, data_write):
             os.close(fd)
         self.log, self.messages, self.data_read = b"", [], data_read
         self.log_thread = threading.Thread(target=self.read_log, daemon=True)

@@ -13,7 +13,7 @@ import check_faults  # noqa: E402
 import fault_cases  # noqa: E402
 
 SEED = 3
-SAMPLE = {"unpacker": 16, "fetcher": 12, "docker-agent": 12, "stager": 5}  # of each case
+SAMPLE = {"unpacker": 16, "fetcher": 12, "docker-agent": 12, "stager": 5, "stretcher": 12}  # of each case
 SAMPLE_OF_SLOW = 1  # whose runs take seconds
 
 

@@ -4,6 +4,7 @@ A case is called with the plan's path and returns ("ok", data) or ("failed", why
 crashed, said success of wrong data, or left something behind. Undisturbed, it must be "ok".
 """
 import errno
+import hashlib
 import mmap
 import os
 import pathlib
@@ -283,26 +284,20 @@ def difference(expected, got):
             if expected.get(name) != got.get(name)][:4]
 
 
-class Fetch(Case):
-    """List, head and get of a store: `open` says which."""
+class Driven(Case):
+    """A worker that is driven by fetcher_driver: `talk` says all to it and returns what is right, or raises."""
 
-    worker = "fetcher"
-    key, data = "p/backup_app_20260101-120000_x.tar.zst", os.urandom(300_000)
+    secret = os.devnull
+    sink = True
+
+    def talk(self, worker):
+        raise NotImplementedError
 
     def run(self):
-        worker = fetcher_driver.Fetcher(binary=BUILD / "restore-fetcher",
+        worker = fetcher_driver.Fetcher(BUILD / f"restore-{self.worker}", sink=self.sink, secret=self.secret,
                                         env={"PATH": os.environ["PATH"], "FAULT_PLAN": str(self.plan.path)})
         try:
-            self.open(worker)
-            listed = worker.list("app")
-            info = worker.head(self.key)
-            if [item["key"] for item in listed] != [self.key] or info["size"] != len(self.data) or info["exists"] != 1:
-                raise Wrong(f"listed {listed}, {info}")
-            worker.get(self.key, len(self.data), info["etag"])
-            worker.sink.wait(len(self.data), 5)
-            if bytes(worker.sink.data) != self.data:
-                raise Wrong("other bytes than the object's")
-            return "ok", len(self.data)
+            return "ok", self.talk(worker)
         except fetcher_driver.Failed as failure:
             if failure.code not in EXIT_CODES:
                 raise Wrong(f"failed with {failure}") from failure
@@ -312,6 +307,47 @@ class Fetch(Case):
             return "failed", check_status(worker.wait(), worker.log.decode(errors="replace"), started)
         finally:
             end(worker, (worker.answers, worker.data_read))
+
+
+class Stretch(Driven):
+    """The key of a passphrase, from its file."""
+
+    name, worker, sink = "key of a passphrase", "stretcher", False
+    passphrase, salt, work_factor = b"correct horse battery staple", b"0123456789abcdef", 4
+
+    def prepare(self):
+        self.secret = self.folder / "passphrase"
+        self.secret.write_bytes(self.passphrase + b"\n")
+        self.expected = hashlib.scrypt(self.passphrase, salt=b"age-encryption.org/v1/scrypt" + self.salt,
+                                       n=1 << self.work_factor, r=8, p=1, dklen=32)
+
+    def talk(self, worker):
+        worker.send("stretcher_config", salt=self.salt, work_factor=self.work_factor)
+        worker.ready = worker.expect("ready")
+        worker.send("stretch")
+        key = worker.expect("stretched")["key"]
+        if key != self.expected:
+            raise Wrong(f"another key: {key.hex()}")
+        return key
+
+
+class Fetch(Driven):
+    """List, head and get of a store: `open` says which."""
+
+    worker = "fetcher"
+    key, data = "p/backup_app_20260101-120000_x.tar.zst", os.urandom(300_000)
+
+    def talk(self, worker):
+        self.open(worker)
+        listed = worker.list("app")
+        info = worker.head(self.key)
+        if [item["key"] for item in listed] != [self.key] or info["size"] != len(self.data) or info["exists"] != 1:
+            raise Wrong(f"listed {listed}, {info}")
+        worker.get(self.key, len(self.data), info["etag"])
+        worker.sink.wait(len(self.data), 5)
+        if bytes(worker.sink.data) != self.data:
+            raise Wrong("other bytes than the object's")
+        return len(self.data)
 
 
 def end(worker, descriptors):
@@ -471,4 +507,4 @@ class AgentRun(AgentReads):
             subprocess.run(["docker", "volume", "rm", "-f", *self.left()], capture_output=True, check=False)
 
 
-CASES = [Unpack, Stage, Undo, Conclude, Copy, FetchDirectory, FetchServer, Agent, AgentReads, AgentRun]
+CASES = [Unpack, Stretch, Stage, Undo, Conclude, Copy, FetchDirectory, FetchServer, Agent, AgentReads, AgentRun]

@@ -1,6 +1,6 @@
 # Test builds of the workers in which one call can be made to fail (faults.c), with the shipped policies.
 FAULTS = $(BUILD)/faults
-FAULT_WORKERS = unpacker fetcher docker-agent stager
+FAULT_WORKERS = unpacker fetcher docker-agent stager stretcher
 FAULT_WRAPS = read write malloc calloc realloc syscall pread pwrite copy_file_range ftruncate mkdirat mknodat symlinkat \
 	linkat readlinkat renameat renameat2 unlinkat fchmod fchown fchownat utimensat futimens fsetxattr fgetxattr flistxattr \
 	fdatasync fsync syncfs lseek fstat fstatat
@@ -14,7 +14,7 @@ $(BUILD)/obj/tests/faults/faults.o: ALL_CFLAGS += -fno-builtin
 $(FAULT_WORKERS:%=$(FAULTS)/restore-%): PROBE = -Wl,--wrap=sandbox_lock
 $(FAULTS)/restore-stager: PROBE += $(FAULT_WRAPS:%=-Wl,--wrap=%)
 $(FAULTS)/restore-stager: $(BUILD)/obj/tests/faults/wrapped.o
-$(FAULTS)/restore-unpacker $(FAULTS)/restore-fetcher $(FAULTS)/restore-docker-agent: $(BUILD)/obj/tests/faults/faults.o
+$(patsubst %,$(FAULTS)/restore-%,$(filter-out stager,$(FAULT_WORKERS))): $(BUILD)/obj/tests/faults/faults.o
 
 # What the docker-agent imports lies beside it.
 $(FAULTS)/restore-stager.tar: $(BUILD)/bin/restore-stager.tar
