@@ -263,12 +263,42 @@ def alone(mini, tmp_path):
     return Scene(mini, None, tmp_path)
 
 
-def replace_program(scene, text):
-    """pg_dumpall in the container becomes a script; the real one is $REAL."""
-    real = stack.docker("exec", scene.pg, "sh", "-c", "ls /usr/lib/postgresql/*/bin/pg_dumpall").strip()
+def replace_program(scene, text, program="pg_dumpall"):
+    """The program in the container becomes a script; the real one is $REAL."""
+    real = stack.docker("exec", scene.pg, "sh", "-c", f"ls /usr/lib/postgresql/*/bin/{program}").strip()
     script = f"#!/bin/sh\nREAL={real}\n{text}\n"
-    stack.docker("exec", "-i", "-u", "0", scene.pg, "sh", "-c", "rm -f /usr/bin/pg_dumpall && cat >/usr/bin/pg_dumpall && "
-                 "chmod 755 /usr/bin/pg_dumpall", stdin=script.encode())
+    stack.docker("exec", "-i", "-u", "0", scene.pg, "sh", "-c", f"rm -f /usr/bin/{program} && cat >/usr/bin/{program} && "
+                 f"chmod 755 /usr/bin/{program}", stdin=script.encode())
+
+
+# What the killed run's client does when its session was ended: it waits for the undo's load for a while, and writes then.
+STUBBORN = """
+case $PGOPTIONS in *synchronous_commit=off*) ;; *) exec "$REAL" "$@" ;; esac
+if mkdir /tmp/first; then
+    "$REAL" "$@"
+    for _ in $(seq 100); do [ ! -e /tmp/second ] || break; sleep 0.1; done
+    [ ! -e /tmp/second ] || "$REAL" -U admin -d postgres -c "CREATE ROLE late"
+    mkdir /tmp/late
+else
+    mkdir /tmp/second
+    while [ ! -e /tmp/late ]; do sleep 0.1; done
+    exec "$REAL" "$@"
+fi
+"""
+
+
+def test_a_client_that_outlives_its_run_is_gone_before_the_undo(alone):
+    alone.dumps(postgres=b"SELECT pg_sleep(600);\n")
+    before = alone.old()
+    replace_program(alone, STUBBORN, "psql")
+    process = start_restore(alone.project, alone.store)
+    wait_for_line(process, "Dumped the databases of 'db' for undo")
+    wait_for_sleep(alone)
+    kill_all(process, alone)
+    result = restore(alone.project, alone.store, RESTORE_MODE="recover")
+    assert result.code in (0, 10), result
+    stack.docker("exec", alone.pg, "test", "-d", "/tmp/late")
+    assert_whole(alone, before)
 
 
 @pytest.mark.parametrize("text, reason", [

@@ -19,7 +19,7 @@ packages_of() {
 			libacl1-dev libattr1-dev ca-certificates
 		;;
 	test)
-		echo libcmocka-dev python3 python3-pytest \
+		echo libcmocka-dev python3 python3-pytest python3-cryptography \
 			docker.io docker-compose mmdebstrap ca-certificates \
 			radosgw ceph-mon ceph-osd ceph-common \
 			awscli minisign age zstd tar xz-utils attr acl iproute2 openssl curl procps util-linux strace haproxy

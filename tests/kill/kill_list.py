@@ -10,7 +10,6 @@ DEEDS = {"locked", "prepared", "noted", "swapped", "act_end", "layer_done", "loa
          "undo_dumped"}
 SWAPPING = ("copy_root", "commit", "conclude", "undo", "clean")
 DELAYS = (300, 900, 2000, 4500, 10000, 25000)  # microseconds; a small swap takes some 20 ms
-WORKERS = ("fetcher", "unpacker", "agent", "stager")
 BEFORE, WINDOW, AFTER = "before the stop", "between stop and commit", "after the commit"
 
 
@@ -88,6 +87,11 @@ def lost_answers(kind, frames):
             if frame.direction == "receive" and frame.message in DEEDS]
 
 
+def of_stretcher(kind, frames):
+    """It lives for a few frames only: at each of them it is the victim."""
+    return [Point(kind, frame, "stretcher") for frame in frames if "stretcher" in frame.alive]
+
+
 def of_stretch(frames, *stretches):
     return [frame for frame in frames if frame.stretch in stretches]
 
@@ -104,6 +108,7 @@ def choose(volumes, databases, layers):
     only_databases = [frame for frame in of_stretch(databases, BEFORE) if frame.message not in known]
     points = rotate("volumes", of_stretch(volumes, BEFORE, AFTER), 1)
     points += rotate("volumes", of_stretch(volumes, WINDOW), 2)
+    points += of_stretcher("volumes", volumes)
     points += rotate("databases", of_stretch(databases, WINDOW), 1)
     points += rotate("databases", only_databases, 1)
     points += rotate("databases", of_stretch(databases, AFTER)[::4], 1)

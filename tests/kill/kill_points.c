@@ -7,9 +7,9 @@
  *
  * KILL_POINT="DIRECTION MESSAGE OCCURRENCE VICTIM MICROSECONDS": after that frame and the wait, SIGKILL.
  * DIRECTION: send, receive, or lose: received, but kept from the supervisor, as if the worker had died with the deed
- * done and before its answer. VICTIM: supervisor, fetcher, unpacker, agent, stager, all, or orphan: all but the stager,
- * which is stopped (SIGSTOP), as if its verb took long; hold: nobody, the supervisor stops itself until SIGCONT, for
- * faults that a test makes by hand. KILL_LOG=FILE gets a line when that has happened.
+ * done and before its answer. VICTIM: supervisor, fetcher, unpacker, agent, stager, stretcher, all, or orphan: all but
+ * the stager, which is stopped (SIGSTOP), as if its verb took long; hold: nobody, the supervisor stops itself until
+ * SIGCONT, for faults that a test makes by hand. KILL_LOG=FILE gets a line when that has happened.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,12 +23,20 @@
 #include "ipc.h"
 #include "sandbox.h"
 
-enum victim { VICTIM_SUPERVISOR, VICTIM_FETCHER, VICTIM_UNPACKER, VICTIM_AGENT, VICTIM_STAGER, VICTIM_COUNT };
+enum victim {
+    VICTIM_SUPERVISOR,
+    VICTIM_FETCHER,
+    VICTIM_UNPACKER,
+    VICTIM_AGENT,
+    VICTIM_STAGER,
+    VICTIM_STRETCHER,
+    VICTIM_COUNT
+};
 
 /* Names as /proc/PID/comm cuts them, and as KILL_POINT has them. */
-static const char *const commands[VICTIM_COUNT] = {"restore", "restore-fetcher", "restore-unpacke", "restore-docker-",
-                                                   "restore-stager"};
-static const char *const names[VICTIM_COUNT] = {"supervisor", "fetcher", "unpacker", "agent", "stager"};
+static const char *const commands[VICTIM_COUNT] = {"restore",         "restore-fetcher", "restore-unpacke",
+                                                   "restore-docker-", "restore-stager",  "restore-stretch"};
+static const char *const names[VICTIM_COUNT] = {"supervisor", "fetcher", "unpacker", "agent", "stager", "stretcher"};
 
 struct point {
     char direction[16];

@@ -15,6 +15,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import age_archive  # noqa: E402
 import harness  # noqa: E402
 import stack  # noqa: E402
 
@@ -40,10 +41,12 @@ def tree_digest(root):
 
 
 class VolumeStack:
-    """A service with two volumes and one path in its container's own layer, beside a paused one."""
+    """A service with two volumes and one path in its container's own layer, beside a paused one. The backup is encrypted
+    with a passphrase, so that a stretcher takes part."""
 
     kind = "volumes"
     layer = True
+    encrypted = True
 
     def __init__(self, folder):
         self.mini = harness.MiniStack(harness.unique("kill"))
@@ -51,6 +54,7 @@ class VolumeStack:
         self.store = harness.Store(folder / self.project)
         self.folder = folder
         self.roots = {}
+        self.options = {}  # of every run
         self.new = None
         try:
             self.build()
@@ -101,7 +105,16 @@ class VolumeStack:
         if self.layer:
             harness.write_tree(tree / "app" / "volumes" / "own", {"content": "archive\n"})
         self.add_dumps(tree)
-        self.store.put(self.project, tree)
+        name = self.store.put(self.project, tree)
+        if self.encrypted:
+            self.encrypt(self.store.directory / name)
+
+    def encrypt(self, archive):
+        passphrase = self.folder / f"{self.project}-passphrase"
+        passphrase.write_text(PASSWORD)
+        self.options = {"AGE_PASSPHRASE_FILE": passphrase}
+        archive.with_name(archive.name + ".age").write_bytes(age_archive.encrypt(archive.read_bytes(), PASSWORD.encode()))
+        archive.unlink()
 
     def add_dumps(self, tree):
         pass
@@ -167,6 +180,7 @@ class DatabaseStack(VolumeStack):
 
     kind = "databases"
     layer = False
+    encrypted = False
 
     def add_services(self):
         self.directories = []

@@ -19,7 +19,7 @@ class Trial:
         self.folder = pathlib.Path(folder)
 
     def restore(self, target, binary=None, **options):
-        return harness.restore(target.project, target.store, binary=binary or self.plain, **{**OPTIONS, **options})
+        return harness.restore(target.project, target.store, binary=binary or self.plain, **{**OPTIONS, **target.options, **options})
 
     def trace(self, target, **options):
         """The frames of a run that nobody kills."""

@@ -32,7 +32,7 @@ int agent_fail_engine(struct agent *agent)
 }
 
 /* GET /containers/ID/json of a container of the table. */
-static int inspect(struct agent *agent, const struct container *container, cJSON **answer)
+static int ask(struct agent *agent, const struct container *container, cJSON **answer)
 {
     cleanup_free char *path = NULL;
     if (engine_path(&agent->engine, &path, "/containers/%s/json", container->id) != 0) {
@@ -63,6 +63,11 @@ static int check_identity(struct agent *agent, const struct container *container
                         "container %.255s %s than when it was listed: run the restore again", container->name, changed);
 }
 
+int agent_inspect(struct agent *agent, const struct container *container, cJSON **answer)
+{
+    return ask(agent, container, answer) != 0 ? -1 : check_identity(agent, container, *answer);
+}
+
 const struct container *agent_container(struct agent *agent, uint64_t index)
 {
     agent->engine.status = 0;
@@ -73,7 +78,7 @@ const struct container *agent_container(struct agent *agent, uint64_t index)
     }
     struct container *container = &agent->containers[index];
     cleanup_json cJSON *answer = NULL;
-    if (inspect(agent, container, &answer) != 0 || check_identity(agent, container, answer) != 0) {
+    if (agent_inspect(agent, container, &answer) != 0) {
         return NULL;
     }
     if (container_renew(answer, container) != 0) {
@@ -108,7 +113,7 @@ int agent_environment(struct agent *agent, const struct container *container, st
 {
     *out = (struct environment){NULL, 0};
     cleanup_json cJSON *answer = NULL;
-    if (inspect(agent, container, &answer) != 0 || check_identity(agent, container, answer) != 0) {
+    if (agent_inspect(agent, container, &answer) != 0) {
         return -1;
     }
     if (copy_lines(json_member(answer, "Config.Env"), out) != 0) {

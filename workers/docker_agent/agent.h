@@ -130,6 +130,10 @@ int agent_fail_engine(struct agent *agent);
  */
 const struct container *agent_container(struct agent *agent, uint64_t index);
 
+/* What the Engine tells about a container of the table, checked in the same way (cJSON_Delete() it in either case). 0,
+ * or -1 with agent->engine.error. */
+int agent_inspect(struct agent *agent, const struct container *container, cJSON **answer);
+
 /* Config.Env of a container, asked anew and wiped when freed. */
 struct environment {
     char **lines; /* NAME=VALUE */

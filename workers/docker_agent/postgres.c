@@ -62,11 +62,11 @@ static const char close_extras_sql[] =
     "  FROM extra_database \\gexec\n";
 
 /* A terminated backend needs a moment to be gone; one that keeps coming back does not hold us up for ever. */
-static const char disconnect_sql[] = "DO $$ BEGIN FOR try IN 1..50 LOOP\n"
-                                     "  PERFORM pg_terminate_backend(pid) FROM " OTHER_CLIENTS ";\n"
-                                     "  EXIT WHEN NOT FOUND;\n"
-                                     "  PERFORM pg_sleep(0.1), pg_stat_clear_snapshot();\n"
-                                     "END LOOP; END $$;\n";
+const char postgres_disconnect_others[] = "DO $$ BEGIN FOR try IN 1..50 LOOP\n"
+                                          "  PERFORM pg_terminate_backend(pid) FROM " OTHER_CLIENTS ";\n"
+                                          "  EXIT WHEN NOT FOUND;\n"
+                                          "  PERFORM pg_sleep(0.1), pg_stat_clear_snapshot();\n"
+                                          "END LOOP; END $$;\n";
 
 static const char drop_extras_sql[] = "SELECT format('DROP DATABASE %I', datname) FROM extra_database \\gexec\n";
 
@@ -257,7 +257,7 @@ enum outcome postgres_prepare(struct server *server, struct database_state *stat
     add_state(&sql, state);
     sql_add(&sql, close_sql);
     sql_add(&sql, state->drop_extras ? close_extras_sql : "");
-    sql_add(&sql, disconnect_sql);
+    sql_add(&sql, postgres_disconnect_others);
     sql_add(&sql, state->drop_extras ? drop_extras_sql : "");
     sql_add(&sql, report_sql);
     sql_add(&sql, state->drop_extras ? "" : report_roles_sql); /* to be dropped: finish does it */
@@ -355,7 +355,7 @@ enum outcome postgres_undo_begin(struct server *server, struct name_list *roles)
 {
     cleanup_sql struct sql sql = {0};
     cleanup_answer struct answer answer = {0};
-    sql_add(&sql, disconnect_sql);
+    sql_add(&sql, postgres_disconnect_others);
     sql_add(&sql, undo_begin_sql);
     if (sql.failed) {
         return out_of_memory(server);
@@ -391,7 +391,7 @@ enum outcome postgres_undo_reset(struct server *server)
         return server_failed(server, "clearing", &brought);
     }
     sql_add(&sql, undo_reset_sql);
-    sql_add(&sql, disconnect_sql);
+    sql_add(&sql, postgres_disconnect_others);
     sql_add(&sql, undo_drop_sql);
     if (sql.failed) {
         return out_of_memory(server);

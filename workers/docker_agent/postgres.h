@@ -13,6 +13,9 @@ extern const char postgres_busy_query[];
 /* Ends the sessions of loads. */
 extern const char postgres_end_loads[];
 
+/* Disconnects everybody else, and waits a few seconds until they are gone. */
+extern const char postgres_disconnect_others[];
+
 /* One query on the given host (NULL: socket). The failure, and the version where it is CLIENT_OK. */
 enum client_failure postgres_version(struct server *server, const char *host, char *version, size_t size, char *error,
                                      size_t error_size);

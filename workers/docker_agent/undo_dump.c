@@ -11,6 +11,7 @@
 #include "databases.h"
 #include "events.h"
 #include "exit_codes.h"
+#include "leftover_clients.h"
 #include "mariadb.h"
 #include "postgres.h"
 #include "stager_session.h"
@@ -262,7 +263,10 @@ static int reset(struct agent *agent, const struct frame *frame)
     if (opened != 0) {
         return opened > 0 ? 0 : -1;
     }
-    enum outcome outcome = server.kind == SECTION_POSTGRES ? postgres_undo_reset(&server) : mariadb_undo_reset(&server);
+    enum outcome outcome = leftover_clients_end(&server);
+    if (outcome == OUTCOME_DONE) {
+        outcome = server.kind == SECTION_POSTGRES ? postgres_undo_reset(&server) : mariadb_undo_reset(&server);
+    }
     return done(&server, outcome, &(struct undo_census){0});
 }
 
