@@ -25,6 +25,8 @@ enum {
     FD_AUDIT_SIGNATURE = 43,
     FD_REPORT_DIRECTORY = 44,
     FD_REPORT = 45,
+    FD_METRICS_DIRECTORY = 46,
+    FD_METRICS = 47,
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include "hash.h"
 #include "monitor.h"
 #include "output.h"
+#include "run_times.h"
 #include "sandbox.h"
 #include "workers.h"
 
@@ -118,13 +119,6 @@ void audit_worker(const struct confined *said, const char *filter)
     }
     AUDIT("worker", AUDIT_TEXT("name", said->name), AUDIT_ITEM("layers", list), AUDIT_TEXT("missing", said->missing),
           AUDIT_TEXT("policy", said->policy->name), AUDIT_TEXT("filter", filter));
-}
-
-/* "20231105-120000", the time in a backup's name, which has no zone: taken as UTC. */
-static time_t stamp_time(const char *stamp)
-{
-    struct tm utc = {0};
-    return strptime(stamp, "%Y%m%d-%H%M%S", &utc) == NULL ? 0 : timegm(&utc);
 }
 
 static const char *iso_time(time_t time, char out[32])
@@ -261,32 +255,23 @@ static const char *state_of_data(const struct run *run, int code)
                                            : "as before";
 }
 
+static cJSON *number_or_null(bool known, double number)
+{
+    return known ? cJSON_CreateNumber(number) : cJSON_CreateNull();
+}
+
 void audit_outcome(const struct run *run, int code)
 {
-    time_t made = stamp_time(run->backup.stamp);
-    double now = monotonic_seconds();
-    double took = run->started_at > 0 ? now - run->started_at : 0;
-    bool ran_again = run->stopped_at > 0 && run->running_at > 0;
-    cJSON *rpo = cJSON_CreateNull();
-    cJSON *rto = cJSON_CreateNull();
-    cJSON *downtime = cJSON_CreateNull();
-    if (made != 0) {
-        cJSON_Delete(rpo);
-        rpo = cJSON_CreateNumber(difftime(time(NULL), made) - took);
-    }
-    if (ran_again) {
-        cJSON_Delete(rto);
-        cJSON_Delete(downtime);
-        rto = cJSON_CreateNumber(run->running_at - run->started_at);
-        downtime = cJSON_CreateNumber(run->running_at - run->stopped_at);
-    }
+    const struct run_times times = run_times(run);
     cJSON *phases = cJSON_CreateArray();
     for (int i = 0; i < PHASE_COUNT; i++) {
         cJSON_AddItemToArray(phases, cJSON_CreateNumber(run->phase_seconds[i]));
     }
     AUDIT("end", AUDIT_NUMBER("exit_code", code), AUDIT_TEXT("outcome", exit_code_meaning(code)),
-          AUDIT_TEXT("data", state_of_data(run, code)), AUDIT_NUMBER("seconds", took),
-          AUDIT_ITEM("phase_seconds", phases), AUDIT_ITEM("rto_seconds", rto), AUDIT_ITEM("rpo_seconds", rpo),
-          AUDIT_ITEM("downtime_seconds", downtime), AUDIT_NUMBER("warnings", output_warnings()),
-          AUDIT_NUMBER("volumes", run->volumes_restored), AUDIT_NUMBER("databases", run->databases_restored));
+          AUDIT_TEXT("data", state_of_data(run, code)), AUDIT_NUMBER("seconds", times.took),
+          AUDIT_ITEM("phase_seconds", phases), AUDIT_ITEM("rto_seconds", number_or_null(times.ran_again, times.rto)),
+          AUDIT_ITEM("rpo_seconds", number_or_null(times.has_backup, times.rpo)),
+          AUDIT_ITEM("downtime_seconds", number_or_null(times.ran_again, times.downtime)),
+          AUDIT_NUMBER("warnings", output_warnings()), AUDIT_NUMBER("volumes", run->volumes_restored),
+          AUDIT_NUMBER("databases", run->databases_restored));
 }

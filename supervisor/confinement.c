@@ -17,8 +17,9 @@
 
 #define DESCRIPTORS 256
 
-/* The folders where the report and the audit log's head get their names at the end; their files are open already. */
-static size_t add_evidence(const struct options *options, struct sandbox_path paths[2])
+/* The folders where the report, the metrics and the audit log's head get their names at the end; their files are open
+ * already. */
+static size_t add_evidence(const struct options *options, struct sandbox_path paths[3])
 {
     const uint64_t renaming = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE;
     size_t count = 0;
@@ -28,7 +29,11 @@ static size_t add_evidence(const struct options *options, struct sandbox_path pa
     if (options->report_file != NULL) {
         paths[count++] = (struct sandbox_path){"/proc/self/fd/44", renaming};
     }
-    _Static_assert(FD_AUDIT_DIRECTORY == 41 && FD_REPORT_DIRECTORY == 44, "the numbers above");
+    if (options->metrics_file != NULL) {
+        paths[count++] = (struct sandbox_path){"/proc/self/fd/46", renaming};
+    }
+    _Static_assert(FD_AUDIT_DIRECTORY == 41 && FD_REPORT_DIRECTORY == 44 && FD_METRICS_DIRECTORY == 46,
+                   "the numbers above");
     return count;
 }
 
@@ -44,7 +49,7 @@ static int warm_up(struct run *run)
 
 int confine_supervisor(struct run *run)
 {
-    struct sandbox_path paths[3] = {{"/proc", LANDLOCK_ACCESS_FS_READ_FILE}};
+    struct sandbox_path paths[4] = {{"/proc", LANDLOCK_ACCESS_FS_READ_FILE}};
     struct sandbox_report report;
     run->user = getuid();
     run->own_users = true;

@@ -24,6 +24,7 @@
 #include "audit_verify.h"
 #include "cleanup.h"
 #include "confinement.h"
+#include "metrics.h"
 #include "monitor.h"
 #include "options.h"
 #include "output.h"
@@ -156,7 +157,8 @@ static int prepare(struct run *run)
     if (hash_policies(run->policies) != 0) {
         return run_fail(run, EXIT_SANDBOX, "The filters of system calls cannot be built");
     }
-    if (audit_begin(run) != 0 || !understood || check_options(run) != 0 || monitor_init(run) != 0) {
+    if (metrics_open(run) != 0 || audit_begin(run) != 0 || !understood || check_options(run) != 0 ||
+        monitor_init(run) != 0) {
         return -1;
     }
     if (create_data_pipes(run) != 0 || prepare_workers(run) != 0 || confine_supervisor(run) != 0) {
@@ -210,9 +212,9 @@ int main(int count, char **arguments)
     if (prepare(&run) != 0) {
         say_error("%s", run.failure.message);
         audit_failure(&run);
-        return audit_end(&run, run.failure.code);
+        return metrics_write(&run, audit_end(&run, run.failure.code));
     }
-    code = audit_end(&run, run_phases(&run));
+    code = metrics_write(&run, audit_end(&run, run_phases(&run)));
     end_spares(&run);
     fflush(stdout);
     _exit(code); /* the libraries' exit handlers would make calls that the policy lacks */

@@ -358,6 +358,15 @@ static void choice_text(const char *choices, unsigned index, char *out, size_t s
     snprintf(out, size, "%.*s", (int)strcspn(choices, "|"), choices);
 }
 
+void options_mode_name(const struct options *options, char *out, size_t size)
+{
+    for (size_t i = 0; i < RULE_COUNT; i++) {
+        if (rules[i].offset == offsetof(struct options, mode)) {
+            choice_text(rules[i].choices, options->mode, out, size);
+        }
+    }
+}
+
 void options_each(const struct options *options, void (*take)(void *context, const char *variable, const char *value),
                   void *context)
 {

@@ -36,6 +36,9 @@ int options_parse(struct options *options, char *error, size_t error_size);
 /* The stack that is restored: TARGET_PROJECT_NAME, else the one whose backup it is. */
 const char *target_project(const struct options *options);
 
+/* RESTORE_MODE as it is written. */
+void options_mode_name(const struct options *options, char *out, size_t size);
+
 /* Overwrite and free the secrets, once the fetcher has them. */
 void options_wipe_secrets(struct options *options);
 

@@ -68,7 +68,7 @@ def readable_by_all(path):
         file.chmod(file.stat().st_mode | 0o044)
 
 
-WRITTEN = ("AUDIT_LOG", "REPORT_FILE")  # files that a run makes: their folders have to be there
+WRITTEN = ("AUDIT_LOG", "REPORT_FILE", "METRICS_FILE")  # files that a run makes: their folders have to be there
 
 
 def in_container(values):

@@ -22,7 +22,7 @@ packages_of() {
 		echo libcmocka-dev python3 python3-pytest python3-cryptography \
 			docker.io docker-compose mmdebstrap ca-certificates \
 			radosgw ceph-mon ceph-osd ceph-common \
-			awscli minisign age zstd tar xz-utils attr acl iproute2 openssl curl procps util-linux strace haproxy
+			awscli minisign age zstd tar xz-utils attr acl iproute2 openssl curl procps util-linux strace haproxy python3-prometheus-client
 		;;
 	vectors)
 		echo npm
