@@ -349,6 +349,22 @@ def test_object_replaced_between_two_ranges(server, worker):
     fails(lambda: worker.get(NAME, 8 * PART, etag), "replaced while it was being downloaded")
 
 
+def test_a_download_begins_with_four_ranges_at_once(server):
+    """Each of them is answered only when all four were asked for."""
+    server.put(NAME, blob(4 * PART))
+    all_asked = threading.Barrier(4, timeout=60)
+
+    def together(_):
+        all_asked.wait()
+        return False
+
+    with Fetcher() as worker:
+        worker.open(server.endpoint, BUCKET, "p", stall_timeout=30)
+        server.always = together
+        assert fetch(worker, server, seconds=60)["resumed"] == 0
+    assert len(server.requests) == 4
+
+
 def test_connections_are_added_while_the_reader_waits(server, worker):
     server.rate = 4 << 20
     server.put(NAME, blob(20 * PART))

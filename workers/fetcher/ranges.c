@@ -12,6 +12,7 @@
 
 enum { PARTS = NETWORK_HANDLES, PART_SIZE = S3_ARENA / PARTS };
 
+#define FIRST_CONNECTIONS 4 /* one alone leaves most of a link with latency or a limit a connection idle */
 #define PROGRESS_MS 250
 #define TRIAL_MS 500        /* long enough for new connections to gain speed */
 #define TRIAL_PAUSE_MS 5000 /* after a trial that gained nothing */
@@ -141,20 +142,23 @@ static bool reader_is_behind(struct download *download)
     return download->pipe_full && part_at(download, 0)->exchange.state == EXCHANGE_ENDED;
 }
 
+/* Then a rate says nothing about the connections: the server has not begun, or the reader is behind. */
+static bool nothing_to_measure(struct download *download)
+{
+    return download->received == 0 || reader_is_behind(download);
+}
+
 static void restart_trial(struct download *download, int64_t since, uint64_t best)
 {
     download->trial = (struct trial){since, download->received, best};
 }
 
-/*
- * Twice the connections as long as that brings a quarter more; else back again, and another try later. While the
- * reader is what everything waits for, there is nothing to measure.
- */
+/* Twice the connections as long as that brings a quarter more; else back again, and another try later. */
 static void try_more(struct download *download)
 {
     int64_t now = clock_ms();
     int64_t elapsed = now - download->trial.since;
-    if (elapsed < 0 || reader_is_behind(download)) {
+    if (elapsed < 0 || nothing_to_measure(download)) {
         restart_trial(download, elapsed < 0 ? download->trial.since : now, download->trial.best);
         return;
     }
@@ -273,8 +277,8 @@ enum outcome ranges_get(struct s3 *s3, const struct ranges_object *object, int o
     if (s3_object_url(&s3->location, object->key, object->version_id, url, sizeof url) != 0) {
         return problem_set(problem, EXIT_USAGE, "S3: the name of the object is too long");
     }
-    download =
-        (struct download){.s3 = s3, .object = object, .subject = subject, .url = url, .out = out, .connections = 1};
+    download = (struct download){
+        .s3 = s3, .object = object, .subject = subject, .url = url, .out = out, .connections = FIRST_CONNECTIONS};
     restart_trial(&download, clock_ms(), 0);
     enum outcome outcome = run(&download, progress, context, problem);
     *resumed = download.resumed;
