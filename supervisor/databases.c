@@ -32,7 +32,8 @@ static int database_failure(struct run *run, const struct stream *stream, const 
                     database_engine(stream->kind), stream->service, detail);
 }
 
-static int copy_for_undo(struct run *run, struct stream *stream)
+/* Whether its server is stopped, so that its data directory can be copied. */
+static int look_at_server(struct run *run, struct stream *stream)
 {
     struct msg_container_state state;
     if (inspect_container(run, server_of(run, stream), &state) != 0) {
@@ -41,12 +42,23 @@ static int copy_for_undo(struct run *run, struct stream *stream)
     stream->server_stopped = strcmp(state.state.data, "running") != 0;
     if (!stream->server_stopped && stream->destination_count > 0) {
         say_warning("The server of service '%s' runs (SKIP_STOP): a load that fails cannot be undone", stream->service);
-        return 0;
     }
-    for (unsigned i = 0; i < stream->destination_count; i++) {
+    return 0;
+}
+
+static unsigned copies_of(const struct stream *stream)
+{
+    return is_loaded(stream) && stream->server_stopped ? stream->destination_count : 0;
+}
+
+/* left: copies to be made, this one's among them. */
+static int copy_for_undo(struct run *run, const struct stream *stream, unsigned *left)
+{
+    for (unsigned i = 0; i < copies_of(stream); i++) {
         struct msg_swapped swapped;
         const struct root *root = &run->plan.roots[stream->destinations[i].root];
-        if (stager_step(run, MESSAGE_copy_root, &(struct msg_copy_root){.root = root->id}, &swapped) != 0) {
+        const struct msg_copy_root copy = {.root = root->id, .more = --*left > 0};
+        if (stager_step(run, MESSAGE_copy_root, &copy, &swapped) != 0) {
             return -1;
         }
         say("Copied the data directory of '%s' for undo: %s", stream->service, human_bytes(swapped.bytes));
@@ -282,7 +294,19 @@ static int for_each_server(struct run *run, int (*step)(struct run *, struct str
 
 int copy_data_directories(struct run *run)
 {
-    return for_each_server(run, copy_for_undo);
+    unsigned left = 0;
+    if (for_each_server(run, look_at_server) != 0) {
+        return -1;
+    }
+    for (unsigned i = 0; i < run->plan.stream_count; i++) {
+        left += copies_of(&run->plan.streams[i]);
+    }
+    for (unsigned i = 0; i < run->plan.stream_count; i++) {
+        if (copy_for_undo(run, &run->plan.streams[i], &left) != 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 int phase_databases(struct run *run)

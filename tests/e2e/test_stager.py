@@ -3,6 +3,7 @@ import hashlib
 import io
 import os
 import random
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -776,6 +777,43 @@ def test_cold_copy_and_undo(place):
     os.chmod(place.volume, 0o700)
     assert recover(place) == 2
     assert snapshot(place.volume) == before
+
+
+def test_copies_count_when_the_last_one_has_brought_all_on_disk(place):
+    """Until then an undo leaves the directories as they are, and a copy is thrown away."""
+    other = place.base / "other"
+    other.mkdir()
+    write(other / "table", "rows")
+    place.mounts.append(other)
+    make_database(place)
+    before = snapshot(place.volume), snapshot(other)
+    for more, phase in ((1, 1), (0, 2)):
+        stager = place.stager()
+        stager.root(0)
+        stager.root(1)
+        stager.ask("copy_root", root=0, more=1)
+        stager.ask("copy_root", root=1, more=more)
+        stager.kill()
+        if more == 0:
+            (place.volume / "a/x").write_text("loaded")
+            (other / "table").write_text("loaded")
+        assert recover(place) == phase
+        assert (snapshot(place.volume), snapshot(other)) == before
+        shutil.rmtree(place.run)
+        place.run.mkdir()
+
+
+def test_file_systems_are_synced_once_for_all_copies(place):
+    other = place.base / "other"
+    other.mkdir()
+    write(other / "table", "rows")
+    place.mounts.append(other)
+    stager = place.stager(kill_at=("syncfs", 2))
+    stager.root(0)
+    stager.root(1)
+    stager.ask("copy_root", root=0, more=1)
+    stager.ask("copy_root", root=1)
+    assert stager.close() == 0
 
 
 def test_cold_copy_killed_half_way(tmp_path):

@@ -44,6 +44,7 @@ struct area {
     bool work;           /* .restore-RUN is ours */
     bool staged;
     bool copying;
+    bool copy_unsettled; /* copied by this process, neither synced nor in the journal yet */
     bool copied;
     struct path_list keeps;
     struct path_list onlys;

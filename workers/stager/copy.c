@@ -233,25 +233,12 @@ static int copy_tree(struct copy *copy, int live)
         free(copy->names[i].path);
     }
     free(copy->names);
-    if (result == 0 && syncfs(copy->target) != 0) {
-        return problem_errno(copy->problem, "cannot sync", "a data directory's copy");
-    }
     return result;
-}
-
-static int note_copy(struct areas *areas, struct area *area, int live, struct problem *problem)
-{
-    if (area_add_former(areas, area, "", live, problem) != 0 ||
-        areas_record(areas, problem, "copied", NUMBER(area->number)) != 0 || areas_commit(areas, problem) != 0) {
-        return -1;
-    }
-    area->copied = true;
-    return 0;
 }
 
 int copy_area(struct areas *areas, struct area *area, struct swap_counts *counts, struct problem *problem)
 {
-    if (area->staged || area->copied) {
+    if (area->staged || area->copied || area->copy_unsettled) {
         return problem_set(problem, EXIT_INTERNAL, "a data directory that is staged or copied already is not copied");
     }
     cleanup_close int live = area_open(areas, area, problem);
@@ -269,5 +256,45 @@ int copy_area(struct areas *areas, struct area *area, struct swap_counts *counts
     }
     counts->areas++;
     struct copy copy = {.area = area, .target = target, .counts = counts, .problem = problem};
-    return copy_tree(&copy, live) != 0 ? -1 : note_copy(areas, area, live, problem);
+    if (copy_tree(&copy, live) != 0) {
+        return -1;
+    }
+    area->copy_unsettled = true;
+    return 0;
+}
+
+/* Syncs the area's file system, unless that is the one of the area before, and adds its record to the batch. */
+static int settle_area(struct areas *areas, struct area *area, dev_t *synced, struct problem *problem)
+{
+    struct stat status;
+    cleanup_close int live = area_open(areas, area, problem);
+    if (live < 0) {
+        return -1;
+    }
+    if (fstat(live, &status) != 0 || (status.st_dev != *synced && syncfs(live) != 0)) {
+        return problem_errno(problem, "cannot sync", "a data directory's copy");
+    }
+    *synced = status.st_dev;
+    return area_add_former(areas, area, "", live, problem) != 0
+               ? -1
+               : areas_record(areas, problem, "copied", NUMBER(area->number));
+}
+
+int copies_settle(struct areas *areas, struct problem *problem)
+{
+    dev_t synced = 0; /* no file system's */
+    for (size_t i = 0; i < areas->count; i++) {
+        if (areas->list[i]->copy_unsettled && settle_area(areas, areas->list[i], &synced, problem) != 0) {
+            return -1;
+        }
+    }
+    if (areas_commit(areas, problem) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < areas->count; i++) {
+        struct area *area = areas->list[i];
+        area->copied = area->copied || area->copy_unsettled;
+        area->copy_unsettled = false;
+    }
+    return 0;
 }

@@ -202,7 +202,8 @@ static int on_copy_root(struct stager *stager, const struct frame *frame)
         return problem_set(&stager->problem, EXIT_DATABASE, "the data directory /mounts/%u/%.1000s does not exist",
                            root->mount, root->subpath);
     }
-    if (copy_area(&stager->areas, area, &counts, &stager->problem) != 0) {
+    if (copy_area(&stager->areas, area, &counts, &stager->problem) != 0 ||
+        (message.more == 0 && copies_settle(&stager->areas, &stager->problem) != 0)) {
         return -1;
     }
     return send_counts(stager, &counts);
