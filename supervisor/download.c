@@ -16,6 +16,7 @@
 #include "output.h"
 #include "phases.h"
 #include "plan_report.h"
+#include "scope.h"
 #include "spawn.h"
 #include "stack.h"
 #include "stretching.h"
@@ -118,7 +119,7 @@ static bool has_service(const struct run *run, const char *service)
 {
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
-        if (!container->self && !container->oneoff && strcmp(container->service, service) == 0) {
+        if (is_of_stack(container) && strcmp(container->service, service) == 0) {
             return true;
         }
     }
@@ -562,7 +563,7 @@ int phase_download(struct run *run)
     if (!has_deferred(run)) {
         end_worker(run, PROCESS_FETCHER); /* and with it the credentials; its loss no longer matters */
     }
-    return settle_plan(run);
+    return settle_scope(run) != 0 ? -1 : settle_plan(run);
 }
 
 int stage_deferred(struct run *run)

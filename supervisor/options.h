@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 enum restore_mode { MODE_LATEST, MODE_SPECIFIC, MODE_LIST, MODE_VERIFY, MODE_PLAN, MODE_RECOVER };
+enum stop_scope { SCOPE_STACK, SCOPE_AFFECTED };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 /* Texts point into the environment, or are defaults; secrets are copies that options_wipe_secrets() wipes. */

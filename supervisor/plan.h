@@ -29,6 +29,8 @@ struct container {
     bool was_running; /* running or paused */
     bool was_paused;
     bool was_healthy;
+    bool uses_target;   /* it runs, and mounts something that is restored */
+    bool apart;         /* nothing of it is restored: it is left alone (scope.h) */
     bool has_undo_dump; /* recovery: a database that is brought back by its dump; it has to run meanwhile */
 };
 

@@ -11,35 +11,11 @@
 #include "cleanup.h"
 #include "hash.h"
 #include "output.h"
+#include "scope.h"
 #include "stack.h"
 
 #define PLAN_FORM 1 /* of the JSON object; a change of its meaning is a change of this number */
 #define LIST_SIZE 2048
-
-static bool is_ours(const struct container *container)
-{
-    return !container->self && !container->oneoff;
-}
-
-static bool ran_at_all(const struct run *run)
-{
-    for (unsigned i = 0; i < run->plan.container_count; i++) {
-        if (is_ours(&run->plan.containers[i]) && run->plan.containers[i].was_running) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_stopped(const struct run *run, const struct container *container)
-{
-    return is_ours(container) && container->was_running && !run->options.skip_stop;
-}
-
-static bool is_started(const struct run *run, const struct container *container)
-{
-    return is_ours(container) && !run->options.skip_start && (container->was_running || !ran_at_all(run));
-}
 
 static cJSON *archive_object(const struct run *run)
 {
@@ -124,7 +100,7 @@ static cJSON *plan_object(const struct run *run)
     cJSON_AddItemToObject(object, "archive", archive_object(run));
     cJSON *containers = cJSON_AddArrayToObject(object, "containers");
     for (unsigned i = 0; i < run->plan.container_count; i++) {
-        if (is_ours(&run->plan.containers[i])) {
+        if (is_of_stack(&run->plan.containers[i])) {
             cJSON_AddItemToArray(containers, container_object(run, &run->plan.containers[i]));
         }
     }

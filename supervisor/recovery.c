@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "monitor.h"
 #include "output.h"
+#include "scope.h"
 #include "spawn.h"
 #include "stack.h"
 #include "undo_dump.h"
@@ -86,7 +87,7 @@ static struct container *container_by_place(struct run *run, const cJSON *item)
     for (unsigned i = 0; service != NULL && i < run->plan.container_count; i++) {
         struct container *container = &run->plan.containers[i];
         bool same = strcmp(container->service, service) == 0 && container->number == number;
-        if (same && !container->oneoff && !container->self) {
+        if (same && is_of_stack(container)) {
             return container;
         }
     }
@@ -127,6 +128,7 @@ static void apply_note(struct run *run, const cJSON *note)
         container->was_running = flag_of(item, "running");
         container->was_paused = flag_of(item, "paused");
         container->was_healthy = flag_of(item, "healthy");
+        container->apart = flag_of(item, "apart");
         if (same != NULL) {
             apply_policy(container, item);
         }
@@ -170,7 +172,7 @@ static int stop_what_runs(struct run *run)
     }
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
-        chosen[i] = runs_now(container) && !container->self && !container->oneoff && !container->has_undo_dump;
+        chosen[i] = runs_now(container) && is_concerned(container) && !container->has_undo_dump;
         paused[i] = chosen[i] && strcmp(container->state, "paused") == 0;
     }
     static const struct action unpause = {ACTION_UNPAUSE, false, "unpause"};
@@ -204,7 +206,7 @@ static int restore_containers(struct run *run)
     }
     for (unsigned i = 0; i < count; i++) {
         const struct container *container = &run->plan.containers[i];
-        bool ours = !container->self && !container->oneoff;
+        bool ours = is_concerned(container);
         all[i] = ours;
         running[i] = ours && container->was_running && strcmp(container->state, "paused") != 0;
         paused[i] = ours && container->was_paused && strcmp(container->state, "paused") != 0;

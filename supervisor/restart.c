@@ -13,6 +13,7 @@
 #include "monitor.h"
 #include "output.h"
 #include "phases.h"
+#include "scope.h"
 #include "stack.h"
 #include "workers.h"
 
@@ -22,16 +23,6 @@ struct choice {
     bool *pause;
     bool *stop;
 };
-
-static bool ran_before(const struct run *run)
-{
-    for (unsigned i = 0; i < run->plan.container_count; i++) {
-        if (run->plan.containers[i].was_running && !run->plan.containers[i].self) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static bool is_server(const struct run *run, unsigned container)
 {
@@ -46,11 +37,10 @@ static bool is_server(const struct run *run, unsigned container)
 
 static void choose(const struct run *run, struct choice *choice)
 {
-    bool ran = ran_before(run);
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         const struct container *container = &run->plan.containers[i];
-        bool ours = !container->self && !container->oneoff;
-        bool start = ours && !run->options.skip_start && (container->was_running || !ran);
+        bool ours = is_concerned(container);
+        bool start = is_started(run, container);
         choice->policies[i] = ours;
         choice->start[i] = start;
         choice->pause[i] = start && container->was_paused;

@@ -6,13 +6,8 @@
 #include "monitor.h"
 #include "output.h"
 #include "phases.h"
+#include "scope.h"
 #include "stack.h"
-
-/* Others than we, and not one-off containers: they are not the stack's. */
-static bool is_stopped_with_stack(const struct container *container)
-{
-    return container->was_running && !container->self && !container->oneoff;
-}
 
 static int stop_stack(struct run *run)
 {
@@ -26,9 +21,9 @@ static int stop_stack(struct run *run)
         return run_fail(run, EXIT_INTERNAL, "Out of memory");
     }
     for (unsigned i = 0; i < count; i++) {
-        running[i] = is_stopped_with_stack(&run->plan.containers[i]);
+        running[i] = is_stopped(run, &run->plan.containers[i]);
         paused[i] = running[i] && run->plan.containers[i].was_paused;
-        all[i] = !run->plan.containers[i].self && !run->plan.containers[i].oneoff;
+        all[i] = is_concerned(&run->plan.containers[i]);
     }
     if (act_on(run, &no_restart, all) != 0 || act_on(run, &unpause, paused) != 0) {
         return -1;

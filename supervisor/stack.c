@@ -363,6 +363,7 @@ static char *note_text(const struct run *run)
         cJSON_AddBoolToObject(item, "running", container->was_running);
         cJSON_AddBoolToObject(item, "paused", container->was_paused);
         cJSON_AddBoolToObject(item, "healthy", container->was_healthy);
+        cJSON_AddBoolToObject(item, "apart", container->apart);
         cJSON_AddStringToObject(item, "restart", container->restart_policy);
         cJSON_AddNumberToObject(item, "retries", container->restart_retries);
         cJSON_AddItemToArray(list, item);
@@ -424,13 +425,16 @@ static bool is_target_mount(const struct run *run, uint64_t mount)
 
 static int judge_user(struct run *run, const struct msg_mount_user *user, bool of_stack)
 {
-    const struct container *container = user->in_stack != 0 ? plan_container(&run->plan, user->index) : NULL;
+    struct container *container = user->in_stack != 0 ? plan_container(&run->plan, user->index) : NULL;
     if (!is_target_mount(run, user->mount) || (container != NULL && container->self)) {
         return 0;
     }
     /* one of the project that was made after the listing is the stack's too */
     if (user->in_stack != 0 || strcmp(user->project.data, target_project(&run->options)) == 0) {
         if (!of_stack) {
+            if (container != NULL) {
+                container->uses_target = true;
+            }
             return 0;
         }
         if (run->options.skip_stop) {

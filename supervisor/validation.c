@@ -22,6 +22,7 @@
 #include "output.h"
 #include "phases.h"
 #include "recovery.h"
+#include "scope.h"
 #include "stack.h"
 #include "workers.h"
 
@@ -251,8 +252,7 @@ static int plan_database(struct run *run, struct container *container, enum sect
 static int plan_volume(struct run *run, const struct volume_label *label)
 {
     struct container *container = &run->plan.containers[label->container];
-    if (container->self || container->oneoff ||
-        !is_chosen(&run->options, SECTION_VOLUME, container->service, label->name)) {
+    if (!is_of_stack(container) || !is_chosen(&run->options, SECTION_VOLUME, container->service, label->name)) {
         return 0;
     }
     struct stream *stream = plan_stream(&run->plan, SECTION_VOLUME, container->service, label->name, label->container);
@@ -320,7 +320,7 @@ static int plan_targets(struct run *run, const struct volume_labels *labels)
     }
     for (unsigned i = 0; i < run->plan.container_count; i++) {
         struct container *container = &run->plan.containers[i];
-        if (container->self || container->oneoff) {
+        if (!is_of_stack(container)) {
             continue;
         }
         if (plan_database(run, container, SECTION_POSTGRES) != 0 ||
