@@ -222,17 +222,31 @@ class Events:
     WATCHED = ("start", "die", "stop", "kill", "restart")
 
     def __init__(self):
-        filters = [part for event in self.WATCHED for part in ("--filter", f"event={event}")]
-        self.process = subprocess.Popen(["docker", "events", "--since", f"{time.time():.6f}", "--filter", "type=container",
-                                         *filters, "--format", "{{json .}}"], stdout=subprocess.PIPE)
+        filters = [part for event in (*self.WATCHED, "create") for part in ("--filter", f"event={event}")]
+        self.process = subprocess.Popen(["docker", "events", "--since", f"{time.time():.6f}", *filters, "--format", "{{json .}}"],
+                                        stdout=subprocess.PIPE)
+
+    def until_now(self):
+        """All so far: to the event of a volume that is made for this."""
+        mark = unique("events")
+        stack.docker("volume", "create", mark)
+        try:
+            for line in self.process.stdout:
+                event = json.loads(line)
+                if event["Type"] == "volume" and event["Actor"]["ID"] == mark:
+                    return
+                if event["Type"] == "container" and event["Action"] in self.WATCHED:
+                    yield event
+            raise AssertionError("the Engine's events broke off")
+        finally:
+            self.process.kill()
+            self.process.communicate()
+            stack.docker("volume", "rm", mark)
 
     def of(self, project):
         """(action, service) in their order; ends the subscription."""
-        time.sleep(0.3)
-        self.process.terminate()
-        events = [json.loads(line) for line in self.process.communicate()[0].decode().splitlines()]
-        labels = [event["Actor"]["Attributes"] for event in events]
-        return [(event["status"], attributes.get("com.docker.compose.service")) for event, attributes in zip(events, labels)
+        labels = [(event["Action"], event["Actor"]["Attributes"]) for event in self.until_now()]
+        return [(action, attributes.get("com.docker.compose.service")) for action, attributes in labels
                 if attributes.get("com.docker.compose.project") == project]
 
     def actions(self, project):

@@ -12,6 +12,7 @@ import uuid
 
 import pytest
 
+import harness
 from engine_driver import BINARY, ROOT, Agent
 from fetcher_driver import Failed, encode
 
@@ -321,9 +322,10 @@ def test_actions_run_at_the_same_time(stack):
         assert all(ok for ok, _ in agent.act((0, PAUSE, {})).values())
         assert agent.ask("inspect", "container_state", container=0)["state"] == "paused"
         assert all(ok for ok, _ in agent.act((0, UNPAUSE, {})).values())
-        begin = time.monotonic()
-        assert all(ok for ok, _ in agent.act(*[(i, STOP, {"seconds": 2}) for i in range(3)]).values())
-        assert 2 <= time.monotonic() - begin < 5
+        events = harness.Events()
+        assert all(ok for ok, _ in agent.act(*[(i, STOP, {"seconds": 5}) for i in range(3)]).values())
+        actions = events.actions(stack.project)
+        assert actions[:3] == ["kill"] * 3 and actions.count("die") == 3, actions  # asked to end before the first was ended
         assert agent.ask("inspect", "container_state", container=2)["state"] == "exited"
         assert all(ok for ok, _ in agent.act((0, STOP, {"seconds": 1})).values())  # stopped already
 
@@ -548,7 +550,7 @@ def test_a_slow_stager_holds_the_unpacker_back(stack, odd):
         agent.wait()
         name = f"restore-{stack.project}-odd-slow-1"
         while docker("inspect", "--format", "{{.State.Running}}", name) == "true":
-            assert time.monotonic() - begin < 15
+            assert time.monotonic() - begin < 60
             time.sleep(0.1)
 
 

@@ -9,7 +9,7 @@ from fault_server import BUCKET, Server, cut, drip, error, make_certificate, res
 from harness import restore, write_tree
 from test_fetcher import skewed
 
-SECONDS = 45
+SECONDS = 150
 PART_OF_IT = 3_000_000
 
 
