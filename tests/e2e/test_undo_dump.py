@@ -90,12 +90,12 @@ class Scene:
 
     @staticmethod
     def client(command, sql):
-        done = subprocess.run(command, input=sql.encode(), capture_output=True, check=False, timeout=90)
+        done = subprocess.run(command, input=sql.encode(), capture_output=True, check=False, timeout=stacks.SERVER_DEADLINE)
         assert done.returncode == 0, done.stderr
         return done.stdout.decode().strip()
 
     def wait(self):
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + stacks.SERVER_DEADLINE
         for name, port in ((self.pg, 5432), (self.maria, 3306))[:2 if self.maria else 1]:
             while subprocess.run(["docker", "exec", name, "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"],
                                  capture_output=True, check=False).returncode != 0:
@@ -194,7 +194,7 @@ def kill_all(process, scene):
     process.communicate(timeout=60)
 
 
-def wait_for_line(process, words, seconds=120):
+def wait_for_line(process, words, seconds=stacks.SERVER_DEADLINE):
     deadline = time.monotonic() + seconds
     for line in process.stdout:
         if words in line.decode(errors="replace"):
@@ -203,7 +203,7 @@ def wait_for_line(process, words, seconds=120):
     raise AssertionError(f"it ended before it said {words!r}: {process.stderr.read().decode()}")
 
 
-def wait_for_sleep(scene, seconds=90):
+def wait_for_sleep(scene, seconds=stacks.SERVER_DEADLINE):
     """The load has come to the statement that it stays in. (A client of ours would be in the way of its DROPs.)"""
     deadline, last = time.monotonic() + seconds, None
     while True:

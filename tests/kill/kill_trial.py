@@ -2,10 +2,11 @@
 import pathlib
 
 import harness
-import kill_stacks  # noqa: F401  (sets the path of `harness`)
+import kill_stacks
 from kill_list import AFTER, read_trace
 
-OPTIONS = {"STOP_TIMEOUT": 10, "DB_TIMEOUT": 60}
+OPTIONS = {"STOP_TIMEOUT": 10, "DB_TIMEOUT": kill_stacks.SERVER_DEADLINE}
+DEADLINE = 2 * kill_stacks.SERVER_DEADLINE  # of one run
 UNCHANGED = ("Data and containers are as they were before", "Nothing was changed")
 RENEWED = "The data of the backup is restored"
 
@@ -19,7 +20,8 @@ class Trial:
         self.folder = pathlib.Path(folder)
 
     def restore(self, target, binary=None, **options):
-        return harness.restore(target.project, target.store, binary=binary or self.plain, **{**OPTIONS, **target.options, **options})
+        return harness.restore(target.project, target.store, binary=binary or self.plain, deadline=DEADLINE,
+                               **{**OPTIONS, **target.options, **options})
 
     def trace(self, target, **options):
         """The frames of a run that nobody kills."""
