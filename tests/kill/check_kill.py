@@ -7,6 +7,8 @@ Several lanes work at a time, each with stacks of its own: most of a point is wa
 """
 import argparse
 import collections
+import concurrent.futures
+import itertools
 import pathlib
 import signal
 import sys
@@ -78,22 +80,27 @@ class Check:
         self.seconds = collections.Counter()
         self.queue = collections.deque()
 
-    def collect(self, lane):
-        """The points, by traces of a restore of each stack and of recoveries."""
-        traces, seconds = {}, []
-        for kind, make in KINDS.items():
-            lane.stacks[kind] = made = make(self.folder)
-            traces[kind] = self.trial.begin(made)
-            for first in kill_points.first_kills(kind, traces[kind]):
-                made.wait_servers()
-                made.mark("before a recovery")
-                if self.trial.strike(made, first) is None:
-                    raise RuntimeError(f"a restore did not come to {first}")
-                recovery = kill_points.second_kills(first, self.trial.trace(made, RESTORE_MODE="recover"))
-                seconds += recovery[::SECOND_KILLS[kind]]
-            print(f"{kind}: {len(traces[kind])} frames a run, {len(kill_points.of_stretch(traces[kind], kill_points.WINDOW))} "
-                  "of them between stop and commit", flush=True)
-        chosen = kill_points.choose(*traces.values()) + seconds
+    def trace(self, lane, kind):
+        """A restore of the stack, and recoveries of it: the frames of the one and the points in the others."""
+        seconds = []
+        lane.stacks[kind] = made = KINDS[kind](self.folder)
+        frames = self.trial.begin(made)
+        for first in kill_points.first_kills(kind, frames):
+            made.wait_servers()
+            made.mark("before a recovery")
+            if self.trial.strike(made, first) is None:
+                raise RuntimeError(f"a restore did not come to {first}")
+            recovery = kill_points.second_kills(first, self.trial.trace(made, RESTORE_MODE="recover"))
+            seconds += recovery[::SECOND_KILLS[kind]]
+        print(f"{kind}: {len(frames)} frames a run, {len(kill_points.of_stretch(frames, kill_points.WINDOW))} "
+              "of them between stop and commit", flush=True)
+        return frames, seconds
+
+    def collect(self, lanes):
+        """The points of all stacks, each traced in a lane of its own where there are as many."""
+        with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+            traces, seconds = zip(*pool.map(self.trace, itertools.cycle(lanes), KINDS))
+        chosen = kill_points.choose(*traces) + sum(seconds, [])
         chosen = [point for point in chosen if self.options.only in str(point)]
         chosen = kill_points.shuffled(chosen, self.options.seed)[:self.options.points]
         self.queue.extend(enumerate(chosen, 1))
@@ -129,7 +136,7 @@ class Check:
         lanes = [Lane(self, f"lane {number}") for number in range(self.options.lanes)]
         started = time.monotonic()
         try:
-            self.collect(lanes[0])
+            self.collect(lanes)
             for lane in lanes:
                 lane.start()
             for lane in lanes:
