@@ -25,7 +25,7 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/bin/restore $(BUILD)/policy/probe-restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/common/hash.o
+$(BUILD)/bin/restore $(BUILD)/policy/probe-restore $(BUILD)/compromised/restore: $(call objects,supervisor) $(BUILD)/obj/common/exit_codes.o $(BUILD)/obj/common/hash.o
 	@mkdir -p $(@D)
 	$(LINK) $(PROBE) -o $@ $^ -lseccomp -lcjson -lcrypto
 
@@ -60,8 +60,8 @@ $(PROBES): $(BUILD)/obj/tests/policy/probe.o
 
 probes: $(PROBES)
 
-# Each worker once more, the same way, hostile after its lock-down: see check-compromised.
-COMPROMISED = $(patsubst %,$(BUILD)/compromised/%,$(filter restore-%,$(BINARIES)))
+# Each process once more, the same way, hostile after its lock-down: see check-compromised.
+COMPROMISED = $(BINARIES:%=$(BUILD)/compromised/%)
 $(COMPROMISED): PROBE = -Wl,--wrap=sandbox_lock,--wrap=channel_send
 $(COMPROMISED): $(BUILD)/obj/tests/compromised/compromised.o
 
@@ -122,7 +122,7 @@ check-sandbox:
 	$(MAKE) probes
 	/usr/bin/python3 tests/policy/check_sandbox.py $(BUILD)/policy
 
-# A compromised worker of each kind, and what stops it. ATTACKS: parts of their names, to try these alone.
+# A compromised process of each kind, and what stops it. ATTACKS: parts of their names, to try these alone.
 check-compromised:
 	tests/env/install.sh build test
 	$(MAKE) all compromised

@@ -16,7 +16,8 @@ from fetcher_driver import TABLE, encode  # noqa: E402
 from lint import number_of  # noqa: E402
 from tar_maker import SYMLINK, header  # noqa: E402
 
-# scene: list (of a store), http (a list of S3), one user (a list without capabilities), verify, recover
+# scene: list (of a store), http (a list of S3), one user (a list without capabilities), verify, passphrase (the same of an
+# encrypted archive), recover
 # words: any of these, between bars; code None: any but success; slow: waits for a deadline; leaves: what only the next
 # run can see is left to it
 Attack = collections.namedtuple("Attack", "worker name scene message instead steps code words slow options leaves",
@@ -416,4 +417,100 @@ STAGER = calls("stager", "verify", "stager_ready", STAGER_CALLS) + [
            "not in the plan"),
 ]
 
-ATTACKS = CALLS + FETCHER + UNPACKER + AGENT + STAGER
+# A compromised stretcher, which has the passphrase and nothing else
+
+
+def from_stretcher(what, steps, words, code=14, message="ready", instead=False, **more):
+    return Attack("stretcher", what, "passphrase", message, instead, steps, code, words, **more)
+
+
+STRETCHER = calls("stretcher", "passphrase", "ready", [
+    FILES[0], FILES[1], FILES[4], TCP, UNIX, NETWORK[0], PROCESSES[0], PROCESSES[1], PROCESSES[2], PROCESSES[3], PROCESSES[5],
+    PROCESSES[7], MEMORY[0], MEMORY[1], KERNEL[0], KERNEL[2], KERNEL[7], KERNEL[8],
+    ("the time", "clock_gettime", 0, bytes(16)),
+    ("more memory", "brk", 0),
+    ("its file of the passphrase once more", "lseek", 0, 0, 0),
+    ("reads from another descriptor", "read", 0, bytes(8), 8),
+    ("the passphrase into a pipe of others", "write", 6, "x", 1),
+    ("closes its log", "close", 2),
+    ("puts another file under a descriptor", "dup2", 3, 6)]) + [
+    from_stretcher("a key of another length", say(encode("stretched", key=b"k" * 31)), "", code=None, message="stretched",
+                   instead=True),
+    from_stretcher("a key longer than any may be", say(frame(TABLE["stretched"][0], struct.pack("<I", 900) + bytes(900))),
+                   "broke the protocol", message="stretched", instead=True),
+    from_stretcher("another key", say(encode("stretched", key=b"k" * 32)), "passphrase", code=None, message="stretched",
+                   instead=True),
+    from_stretcher("a key before it is asked for one", say(encode("stretched", key=b"k" * 32)), "out of its state",
+                   instead=True),
+    from_stretcher("its first word again", say(encode("ready", layers=31)), "out of its state"),
+    from_stretcher("a word of the unpacker's", say(encode("unpacked", sha256="0" * 64)), "sender may not send"),
+    from_stretcher("an order of the supervisor's", say(encode("passphrase_key", key=b"k" * 32)), "sender may not send"),
+    from_stretcher("a frame longer than any may be", say(frame(TABLE["stretched"][0], length=1 << 30)), "broke the protocol"),
+    from_stretcher("half a frame, then its end", say(frame(TABLE["stretched"][0], b"half", length=36)) + leave(0),
+                   "stretcher ended unexpectedly"),
+    from_stretcher("ends without a word", leave(0), "stretcher ended unexpectedly", instead=True),
+    from_stretcher("a failure that would pass for success", say(encode("failed", code=10, message="all is well")),
+                   "failure with code 10"),
+    from_stretcher("says that it is confined by nothing", say(encode("ready", layers=0)), "runs without a seccomp filter",
+                   code=13, instead=True),
+    from_stretcher("a flood of warnings", flood(encode("warning", message="w" * 4000) * 3), "a flood of messages"),
+    from_stretcher("a flood of log lines", flood_log(b"E " + b"x" * 4000 + b"\n"), "a flood of log lines"),
+    from_stretcher("control bytes in the log", log(b"E \x1b[2Jowned\r\n") + leave(1), r"stretcher: \x1b[2Jowned\x0d"),
+]
+
+# A compromised supervisor: nobody is above it, so that its own filter ends it (-SIGSYS), or it ends with 99 when the kernel
+# has refused what the filter lets through. What it orders is judged by its workers. ITS_SUPERVISOR: who started it.
+
+
+def by_supervisor(what, name, *arguments):
+    return Attack("supervisor", what, "list", "list", False, call(name, *arguments) + leave(99), -signal.SIGSYS,
+                  f"its own sandbox refused the system call {number_of(name)}")
+
+
+def kept_from_supervisor(what, number, name, *arguments):
+    return Attack("supervisor", what, "list", "list", False, call(name, *arguments) + leave(99), 99,
+                  f"attack refused: errno {number}")
+
+
+def order(what, scene, message, steps, words, code=14):
+    return Attack("supervisor", what, scene, message, True, steps, code, words)
+
+
+FOR_READING = os.O_RDONLY | os.O_CLOEXEC
+AUDIT_FOLDER = 41
+SUPERVISOR_CALLS = FILES + [TCP, UNIX] + NETWORK + PROCESSES + MEMORY + KERNEL + [
+    ("a signal other than that which ends", "pidfd_send_signal", 7, signal.SIGSTOP, 0, 0),
+    ("removes a file", "unlinkat", AT_FDCWD, "/run/restore-" + PROJECT, 0),
+    ("a link out of a folder of evidence", "symlinkat", "/etc/passwd", AUDIT_FOLDER, "log"),
+    ("a file from one folder into another", "renameat", AT_FDCWD, "/run/restore-" + PROJECT, AT_FDCWD, "/tmp/restore-attack"),
+    ("a pipe", "pipe2", bytes(8), 0),
+    ("another program's descriptor", "pidfd_getfd", 7, 1, 0),
+    ("starts a worker anew", "execveat", AT_FDCWD, "/bin/sh", 0, 0, 0),
+]
+BY_SUPERVISOR = [by_supervisor(*tried) for tried in SUPERVISOR_CALLS] + [
+    kept_from_supervisor("a file of the machine, for reading", errno.EACCES, "openat", AT_FDCWD, "/etc/passwd", FOR_READING),
+    kept_from_supervisor("the same by way of /proc", errno.EACCES, "openat", AT_FDCWD, "/proc/self/root/etc/passwd", FOR_READING),
+    kept_from_supervisor("the memory of who started it", errno.EACCES, "openat", AT_FDCWD, Proc("mem"), FOR_READING),
+    kept_from_supervisor("the environment of who started it", errno.EACCES, "openat", AT_FDCWD, Proc("environ"), FOR_READING),
+    kept_from_supervisor("another's file, moved as if it were evidence", errno.EACCES, "renameat", AUDIT_FOLDER,
+                         "/run/restore-" + PROJECT, AUDIT_FOLDER, "/tmp/restore-attack"),
+    kept_from_supervisor("ends a process that is not its own", errno.EBADF, "pidfd_send_signal", 900, signal.SIGKILL, 0, 0),
+    order("an order longer than any may be, to the fetcher", "list", "list", say(frame(TABLE["list"][0], length=1 << 30)),
+          "fetcher ended unexpectedly"),
+    order("an order that is none, to the fetcher", "list", "list", say(frame(250)), "fetcher ended unexpectedly"),
+    order("an order to the fetcher that is another's", "list", "list", say(encode("unpack", size=1)),
+          "fetcher ended unexpectedly"),
+    order("a text beyond its bound, to the fetcher", "list", "list", say(frame(
+        TABLE["list"][0], struct.pack("<I", 5000) + bytes(5001) + bytes(8))), "fetcher ended unexpectedly"),
+    order("a backup outside of the store, from the fetcher", "verify", "get", say(
+        encode("get", key="../../../etc/passwd", size=1)), "", code=None),
+    order("a container that is not in the list, to the docker-agent", "verify", "prepare", say(
+        encode("act", container=900, action=1) + encode("act_run", deadline=5)), "", code=None),
+    order("an order for the stager, before there is one", "recover", "lock", say(encode("commit")), "docker-agent ended", code=14),
+    order("a folder above the volume, to the stager", "verify", "probe", say(
+        encode("stager_root", root=900, mount=0, subpath="../../..") + encode("probe")), "the path of root 900 is not sound", code=None),
+    order("a swap of what was never staged, to the stager", "verify", "stage", say(encode("undo") * 2 + encode("commit")),
+          "message out of its state"),
+]
+
+ATTACKS = CALLS + FETCHER + UNPACKER + AGENT + STAGER + STRETCHER + BY_SUPERVISOR

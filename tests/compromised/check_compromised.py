@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """
-A compromised worker of each kind, under the real supervisor, with the real engine: check_compromised.py [parts of names].
-Each attack of attacks.py is one run of `restore` in which one worker turns hostile after its lock-down. It has to end in
+A compromised process of each kind, with the real engine: check_compromised.py [parts of names]. Each attack of attacks.py is
+one run of `restore` in which one worker, or the supervisor, turns hostile after its lock-down. It has to end in
 bounded time, with the right exit code and a word about whose doing it was, and leave nothing: no process, nothing of the
 run in the engine, the stack's data and container as they were.
 """
@@ -26,11 +26,11 @@ sys.path[:0] = [str(HERE), str(HERE.parents[0] / "e2e")]
 import harness  # noqa: E402
 import stack  # noqa: E402
 from attacks import ATTACKS, PROJECT, SIZE, TABLE  # noqa: E402
+from test_encrypted import PASSPHRASE, encrypt_with_passphrase, tree_archive  # noqa: E402
 
 SHIPPED, HOSTILE = ROOT / "build/bin", ROOT / "build/compromised"
 LANES = 3
-PATIENCE = 60        # seconds for one run
-SLOW_PATIENCE = 240  # where the attack is to say nothing until a deadline
+PATIENCE = 300       # seconds for one run, on a machine that has much else to do
 CONTROL_BYTES = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 TRACE = pathlib.Path("/tmp/restore-attack")  # what would show that something was written outside
 NO_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
@@ -39,7 +39,7 @@ NO_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 class Lane:
     """A stack, an archive of it, and the binaries of which one worker is exchanged; for one attack at a time."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, encrypted):
         self.folder = pathlib.Path(folder)
         self.programs = self.folder / "bin"
         self.mini = harness.MiniStack()
@@ -52,6 +52,10 @@ class Lane:
         harness.write_tree(self.root, {"live": "data"})
         self.store = harness.Store(self.folder / "store")
         tree = harness.write_tree(self.folder / "tree", {f"app/volumes/data/f{n}": "new" * 99 for n in range(9)})
+        self.encrypted = harness.Store(self.folder / "encrypted")
+        self.encrypted.put_bytes(harness.backup_name(self.project) + ".age", encrypted)
+        self.passphrase = self.folder / "passphrase"
+        self.passphrase.write_text(PASSPHRASE)
         self.size = (self.folder / "store" / self.store.put(self.project, tree)).stat().st_size
         (self.folder / "store/way-out").symlink_to("/etc")
         self.sockets = [self.listen(f"/run/restore-{self.project}"), self.listen(f"\0restore-{self.project}")]
@@ -87,7 +91,7 @@ class Lane:
         if attack.worker == "stager":
             self.arm_stager(script)
             return
-        name = f"restore-{attack.worker}"
+        name = "restore" if attack.worker == "supervisor" else f"restore-{attack.worker}"
         (self.programs / name).unlink()
         os.link(HOSTILE / name, self.programs / name)
         (self.programs / "attack").write_bytes(script)
@@ -108,7 +112,9 @@ class Lane:
 
     def options(self, attack):
         scenes = {"list": {"RESTORE_MODE": "list"}, "one user": {"RESTORE_MODE": "list"},
-                  "verify": {"RESTORE_MODE": "verify"}, "recover": {"RESTORE_MODE": "recover"},
+                  "verify": {"RESTORE_MODE": "verify"}, "passphrase": {
+                      "RESTORE_MODE": "verify", "S3_BUCKET_URL": self.encrypted, "AGE_PASSPHRASE_FILE": self.passphrase},
+                  "recover": {"RESTORE_MODE": "recover"},
                   "http": {"RESTORE_MODE": "list", "S3_BUCKET_URL": "s3://bucket", "S3_ATTEMPTS": "1",
                            "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "key",
                            "AWS_SECRET_ACCESS_KEY": "secret"}}
@@ -121,8 +127,7 @@ class Lane:
         environment = harness.environment(self.project, self.store, **self.options(attack))
         try:
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, check=False,
-                                  timeout=SLOW_PATIENCE if attack.slow else PATIENCE)
+                                  stderr=subprocess.STDOUT, check=False, timeout=PATIENCE)
         except subprocess.TimeoutExpired as late:
             return None, late.stdout or b""
         return done.returncode, done.stdout
@@ -137,6 +142,15 @@ class Lane:
             except OSError:
                 continue
         return found
+
+    def all_ended(self):
+        """Workers end with their supervisor; the kernel may take a moment for it."""
+        deadline = time.monotonic() + PATIENCE
+        while self.processes():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def left(self, attack):
         """What is left in the engine is for the next run, where nobody else could see it."""
@@ -161,7 +175,7 @@ class Lane:
             yield "it succeeded"
         if CONTROL_BYTES.search(output):
             yield "control bytes in the log"
-        if self.processes():
+        if not self.all_ended():
             yield "processes are left"
         yield from self.left(attack)
         if self.look() != self.before:
@@ -197,8 +211,12 @@ def try_one(lanes, attack):
 def try_all(attacks, count=LANES):
     """Prints a line for each attack; returns how many were not stopped as they have to be."""
     failed = 0
+    attacks = sorted(attacks, key=lambda attack: not attack.slow)  # those that wait come first: the others fill the time
     with tempfile.TemporaryDirectory(prefix="compromised-", dir=ROOT / "build") as folder:
-        lanes = [Lane(pathlib.Path(folder) / str(number)) for number in range(count)]
+        folder = pathlib.Path(folder)
+        plain = harness.compress(tree_archive(b"new"))
+        encrypted = encrypt_with_passphrase(plain, folder)
+        lanes = [Lane(folder / str(number), encrypted) for number in range(count)]
         free = queue.Queue()
         for lane in lanes:
             free.put(lane)
@@ -221,8 +239,7 @@ def try_all(attacks, count=LANES):
 def main():
     parts = sys.argv[1:]
     chosen = [attack for attack in ATTACKS if not parts or any(part in f"{attack.worker}: {attack.name}" for part in parts)]
-    # those that wait come first: the others fill the time
-    failed = try_all(sorted(chosen, key=lambda attack: not attack.slow))
+    failed = try_all(chosen)
     print(f"{len(chosen) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

@@ -1,9 +1,9 @@
 /*
- * Linked around the shipped objects of a worker (Makefile: its own link line, and --wrap for two functions), so that
- * its own main runs, is locked down like the shipped one and serves; at one message that it sends, it does what a
- * script says instead of, or after, what it should. The script, written by attacks.py, is the file `attack` beside the
- * executable, read before the lock-down and taken away, so that a worker started again is honest: the number of the
- * message, 1 for `instead`, then steps of a letter, a length (32 bits) and that many bytes.
+ * Linked around the shipped objects of a worker or the supervisor (Makefile: its own link line, and --wrap for two
+ * functions), so that its own main runs, is locked down like the shipped one and serves; at one message that it sends,
+ * it does what a script says instead of, or after, what it should. The script, written by attacks.py, is the file
+ * `attack` beside the executable, read before the lock-down and taken away, so that a worker started again is honest:
+ * the number of the message, 1 for `instead`, then steps of a letter, a length (32 bits) and that many bytes.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -64,7 +64,7 @@ def readable_by_all(path):
     for folder in (path, *path.parents):
         if folder.is_dir() and str(folder).startswith("/tmp/"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    for file in path.iterdir() if path.is_dir() else [path]:
+    for file in filter(os.path.isfile, path.iterdir() if path.is_dir() else [path]):
         file.chmod(file.stat().st_mode | 0o044)
 
 
@@ -83,9 +83,9 @@ def in_container(values):
     for name, value in values.items():
         path = value.removeprefix("file://").split("?")[0]
         folder = os.path.dirname(path)
-        if name in WRITTEN and os.path.isabs(path) and os.path.isdir(folder):
+        if name in WRITTEN and path.startswith("/tmp/") and os.path.isdir(folder):
             arguments += [] if f"{folder}:{folder}" in arguments else ["-v", f"{folder}:{folder}"]
-            readable_by_all(path if os.path.isfile(path) else folder)
+            readable_by_all(folder)
             os.chmod(folder, 0o777)
         elif name != "DOCKER_HOST" and name != "PATH" and path.startswith("/") and os.path.exists(path):
             arguments += ["-v", f"{path}:{path}:ro"]

@@ -301,11 +301,11 @@ CONFINEMENT = [
             "e2e:test_confinement.py::test_each_worker_is_a_user_of_its_own"),
     Control("no failure passes for success", "supervisor/monitor.c",
             "failed->code <= EXIT_WORKER && failed->code != EXIT_WARNINGS;", "failed->code <= EXIT_WORKER;",
-            "e2e:test_compromised.py::test_a_sample_of_the_attacks"),
+            "e2e:test_compromised.py::test_all_attacks"),
     Control("abstract sockets of other processes", "common/sandbox.c",
             "return plan->ends_others ? abstract_socket : abstract_socket | signal;",
             "return plan->ends_others ? abstract_socket : signal;",
-            "e2e:test_compromised.py::test_a_sample_of_the_attacks"),
+            "e2e:test_compromised.py::test_all_attacks"),
     Control("no environment for workers", "supervisor/spawn.c", "char *const environment[] = {NULL};",
             "char *const *environment = environ;", "e2e:test_confinement.py::test_workers_have_no_environment"),
 ]
