@@ -24,6 +24,7 @@
 #include "workers.h"
 
 #define SILENCE_SECONDS 1800  /* syncing gigabytes to a slow disk says nothing for long */
+#define DRAIN_SECONDS 1       /* until it is looked again whether the unpacker has read all */
 #define LAST_WORD_SECONDS 120 /* for the unpacker, when all is fetched and it has read all of it */
 #define RESERVE_BYTES 268435456
 
@@ -415,9 +416,16 @@ static int compare_counts(struct run *run, const struct pass *pass)
 static int next_frame(struct run *run, const struct pass *pass, enum process *from, struct frame *frame)
 {
     struct pollfd archive = {run->pipes[PIPE_ARCHIVE][0], POLLIN, 0};
-    bool drained = pass->fetched && !pass->unpacked && poll(&archive, 1, 0) == 0;
-    return drained ? monitor_await(run, PROCESS_UNPACKER, LAST_WORD_SECONDS, from, frame)
-                   : monitor_next(run, SILENCE_SECONDS, from, frame);
+    double deadline = monotonic_seconds() + SILENCE_SECONDS;
+    bool ending = pass->fetched && !pass->unpacked;
+    while (ending && poll(&archive, 1, 0) != 0 && monotonic_seconds() < deadline) {
+        int result = monitor_try(run, DRAIN_SECONDS, from, frame);
+        if (result <= 0) {
+            return result;
+        }
+    }
+    return ending ? monitor_await(run, PROCESS_UNPACKER, LAST_WORD_SECONDS, from, frame)
+                  : monitor_next(run, SILENCE_SECONDS, from, frame);
 }
 
 static int run_pass(struct run *run, struct pass *pass)

@@ -333,6 +333,12 @@ static int wait_frame(struct run *run, double seconds, bool wanted, enum process
     }
 }
 
+int monitor_try(struct run *run, double seconds, enum process *from, struct frame *frame)
+{
+    int result = wait_frame(run, seconds, true, from, frame);
+    return result == 0 ? 1 : result < 0 ? -1 : 0;
+}
+
 int monitor_await(struct run *run, enum process due, double seconds, enum process *from, struct frame *frame)
 {
     int result = wait_frame(run, seconds, true, from, frame);

@@ -16,6 +16,9 @@ int monitor_init(struct run *run);
  */
 int monitor_next(struct run *run, double seconds, enum process *from, struct frame *frame);
 
+/* The same; 1: there is none yet. */
+int monitor_try(struct run *run, double seconds, enum process *from, struct frame *frame);
+
 /* The same, where one worker's word is due: its silence is its own failure. */
 int monitor_await(struct run *run, enum process due, double seconds, enum process *from, struct frame *frame);
 
