@@ -1,16 +1,19 @@
 """No secret in command lines, environments, logs, events, images or any file that stays, after success and failure."""
+import contextlib
 import os
 import re
 import resource
 import signal
 import subprocess
 import time
+import uuid
 
 import fill
 import harness
 import make_backup
 import pytest
 import stack
+from fault_server import BUCKET, Server
 from harness import restore
 from processes import Watch, of_run
 from test_databases import break_dump
@@ -132,44 +135,61 @@ def holders(processes, planted):
     return found
 
 
-@pytest.fixture
-def download(mini, tmp_path):
+@contextlib.contextmanager
+def in_rgw(archive):
+    """(URL, options, what is secret of them)"""
+    bucket, keys = f"memory-{uuid.uuid4().hex[:8]}", stack.rgw_env()
+    stack.aws("s3api", "create-bucket", "--bucket", bucket)
+    stack.aws("s3", "cp", "--only-show-errors", str(archive), f"s3://{bucket}/{archive.name}")
+    yield f"s3://{bucket}", options(), {"S3 key": keys["AWS_SECRET_ACCESS_KEY"], "S3 key id": keys["AWS_ACCESS_KEY_ID"]}
+    stack.aws("s3", "rb", "--force", f"s3://{bucket}")
+
+
+@contextlib.contextmanager
+def with_temporary_keys(archive):
+    """The same, with the token that belongs to such keys; the server has to have seen it."""
+    token = "planted-session-token-" + uuid.uuid4().hex * 20
+    keys = {"AWS_ACCESS_KEY_ID": "PLANTEDTEMPORARYKEY", "AWS_SECRET_ACCESS_KEY": "planted-temporary-secret",
+            "AWS_SESSION_TOKEN": token}
+    with Server() as server:
+        server.put(archive.name, archive.read_bytes())
+        yield (f"s3://{BUCKET}", {**keys, "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.endpoint},
+               {"S3 key": keys["AWS_SECRET_ACCESS_KEY"], "session token": token})
+        assert any(token in headers.values() for _, _, headers in server.requests)
+
+
+@pytest.fixture(params=[in_rgw, with_temporary_keys])
+def download(request, mini, tmp_path):
     """A run that is in the midst of its download, held there: (supervisor, its processes, planted secrets)."""
     volume = mini.volume("data")
     mini.add("app", paths={"data": "/data"}, mounts=[(volume, "/data")])
     data = harness.write_tree(tmp_path / "tree", {"app/volumes/data/": ""}) / "app/volumes/data/blob"
     subprocess.run(["dd", "if=/dev/urandom", f"of={data}", "bs=1M", "count=64", "status=none"], check=True)
     store = harness.Store(tmp_path / "made")
-    name = store.put(mini.project, tmp_path / "tree")
-    bucket = f"memory-{mini.project}"
-    stack.aws("s3api", "create-bucket", "--bucket", bucket)
-    stack.aws("s3", "cp", "--only-show-errors", str(store.directory / name), f"s3://{bucket}/{name}")
-    process = harness.start_restore(mini.project, f"s3://{bucket}", **options())
-    deadline = time.monotonic() + 60
-    while not any(mini.path(volume).glob(".restore-*/new/*")):
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    processes = of_run(process.pid, mini.project)
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    assert set(processes.values()) == {"restore", "fetcher", "unpacker", "docker-agent", "stager"}
-    keys = stack.rgw_env()
-    yield process, processes, {"S3 key": keys["AWS_SECRET_ACCESS_KEY"], "S3 key id": keys["AWS_ACCESS_KEY_ID"]}
-    for pid in processes:
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            pass
-    process.terminate()
-    process.communicate(timeout=120)
+    archive = store.directory / store.put(mini.project, tmp_path / "tree")
+    with request.param(archive) as (url, settings, planted):
+        process = harness.start_restore(mini.project, url, LOG_LEVEL="debug", **settings)
+        deadline = time.monotonic() + 240
+        while not any(mini.path(volume).glob(".restore-*/new/*")):
+            assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        processes = of_run(process.pid, mini.project)
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        assert set(processes.values()) == {"restore", "fetcher", "unpacker", "docker-agent", "stager"}
+        yield process, processes, planted
+        for pid in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        process.terminate()
+        assert_absent("the log", b"".join(process.communicate(timeout=240)), planted)
     restore(mini.project, store, RESTORE_MODE="recover")
-    stack.aws("s3", "rb", "--force", f"s3://{bucket}")
 
 
 def test_in_memory_only_the_fetcher_has_the_keys(download):
     """While it downloads; that the fetcher's are found shows that the search finds what is there."""
     process, processes, planted = download
-    assert holders(processes, planted) == {("fetcher", "S3 key"), ("fetcher", "S3 key id")}
+    assert holders(processes, planted) == {("fetcher", name) for name in planted}
 
 
 def test_no_process_can_leave_a_core(download):
