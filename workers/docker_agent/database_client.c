@@ -14,9 +14,6 @@
 #include "secret.h"
 
 #define SECRET_FILE_MAX (64 * 1024)
-/* Clients that run at the same time; more would only wait for the machine. */
-#define QUERIES_AT_ONCE 16
-#define POLL_MS 1000
 
 const char *server_product(const struct server *server)
 {
@@ -265,176 +262,77 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void feed(struct query *query)
+/* Feeds the input and collects output until the client ends. 0, or -1 with client->error. */
+static int run_to_end(struct client *client, const char *input, int64_t end)
 {
-    struct client *client = &query->client;
-    ssize_t put = client_write(client, query->left, strlen(query->left));
-    query->left += put > 0 ? put : 0;
-    if (put < 0 || (*query->left == '\0' && !client_has_head(client))) {
-        exec_end_input(client->exec);
-        query->input_ended = true;
-    }
-}
-
-static void parse_rows(struct answer *answer)
-{
-    if (answer->failure == CLIENT_OK && answer->text != NULL &&
-        rows_parse(answer->text, &answer->rows, &answer->row_count) != 0) {
-        answer->failure = CLIENT_ERROR;
-        snprintf(answer->error, sizeof answer->error, "the client's answer is malformed");
-    }
-}
-
-static void end(struct query *query, enum client_failure failure)
-{
-    struct client *client = &query->client;
-    struct answer *answer = &query->answer;
-    answer->failure = failure;
-    snprintf(answer->error, sizeof answer->error, "%s", client->error);
-    answer->no_file = client->no_file;
-    if (failure == CLIENT_OK && client->output_cut) {
-        answer->failure = CLIENT_ENGINE;
-        snprintf(answer->error, sizeof answer->error, "the answer is longer than %d bytes", CLIENT_OUTPUT_MAX);
-    }
-    answer->text = client->output;
-    answer->text_size = client->output_size;
-    client->output = NULL;
-    client_close(client);
-    query->ended = true;
-    if (query->rows) {
-        parse_rows(answer);
-    }
-}
-
-static void begin(struct query *query)
-{
-    struct client *client = &query->client;
-    query->left = query->input;
-    query->end_ms = now_ms() + (int64_t)query->deadline * 1000;
-    if (client_open(query->server, &query->options, client) != 0) {
-        snprintf(client->error, sizeof client->error, "%s", query->server->agent->engine.error);
-        end(query, CLIENT_ENGINE);
-    }
-}
-
-/* Feeds the input, reads once, looks at the clock. */
-static void take_turn(struct query *query)
-{
-    struct client *client = &query->client;
-    if (!query->input_ended) {
-        feed(query);
-    }
-    int result = client_read(client);
-    if (result == 0) {
-        end(query, client_end(client));
-    } else if (result < 0) {
-        snprintf(client->error, sizeof client->error, "output of the client: %s", strerror(errno));
-        end(query, CLIENT_ENGINE);
-    } else if (now_ms() >= query->end_ms) {
-        snprintf(client->error, sizeof client->error, "no answer of the database client in time");
-        end(query, CLIENT_ENGINE);
-    }
-}
-
-/* Waits until one of them moves, or its time is up. */
-static void wait_for_any(struct agent *agent, struct query *const *at_work, size_t count)
-{
-    struct pollfd ready[QUERIES_AT_ONCE + 1];
-    int64_t timeout = POLL_MS;
-    for (size_t i = 0; i < count; i++) {
-        const struct query *query = at_work[i];
-        int64_t left = query->end_ms - now_ms();
-        timeout = left < timeout ? left : timeout;
-        ready[i] = (struct pollfd){exec_fd(query->client.exec), query->input_ended ? POLLIN : POLLIN | POLLOUT, 0};
-    }
-    events_poll(agent, ready, count, timeout < 0 ? 0 : (int)timeout);
-}
-
-static void run_all(struct agent *agent, struct query *queries, size_t count)
-{
-    struct query *at_work[QUERIES_AT_ONCE];
-    size_t begun = 0;
-    size_t working = 0;
-    while (begun < count || working > 0) {
-        while (begun < count && working < QUERIES_AT_ONCE) {
-            begin(&queries[begun]);
-            at_work[working] = &queries[begun++];
-            working += at_work[working]->ended ? 0 : 1;
+    size_t left = strlen(input);
+    bool open = true;
+    for (;;) {
+        if (open) {
+            ssize_t put = client_write(client, input, left);
+            if (put > 0) {
+                input += put;
+                left -= (size_t)put;
+            }
+            if (put < 0 || (left == 0 && !client_has_head(client))) {
+                exec_end_input(client->exec);
+                open = false;
+            }
         }
-        size_t left = 0;
-        for (size_t i = 0; i < working; i++) {
-            take_turn(at_work[i]);
-            at_work[left] = at_work[i];
-            left += at_work[i]->ended ? 0 : 1;
+        int result = client_read(client);
+        if (result == 0) {
+            return 0;
         }
-        bool more_to_begin = begun < count && left < QUERIES_AT_ONCE;
-        working = left;
-        if (working > 0 && !more_to_begin) {
-            wait_for_any(agent, at_work, working);
+        if (result < 0) {
+            snprintf(client->error, sizeof client->error, "output of the client: %s", strerror(errno));
+            return -1;
         }
+        int64_t left_ms = end - now_ms();
+        if (left_ms <= 0) {
+            snprintf(client->error, sizeof client->error, "no answer of the database client in time");
+            return -1;
+        }
+        struct pollfd ready[2] = {{exec_fd(client->exec), (short)(open ? POLLIN | POLLOUT : POLLIN), 0}, {-1, 0, 0}};
+        events_poll(client->server->agent, ready, 1, left_ms > 1000 ? 1000 : (int)left_ms);
     }
-}
-
-void queries_run(struct agent *agent, struct queries *queries)
-{
-    if (!queries->failed) {
-        run_all(agent, queries->list, queries->count);
-    }
-}
-
-struct query *queries_add(struct queries *queries, struct server *server, const char *sql, unsigned deadline)
-{
-    struct query *larger = reallocarray(queries->list, queries->count + 1, sizeof *larger);
-    char *input = strdup(sql);
-    queries->list = larger == NULL ? queries->list : larger;
-    if (larger == NULL || input == NULL) {
-        free(input);
-        queries->failed = true;
-        return NULL;
-    }
-    struct query *query = &queries->list[queries->count++];
-    *query = (struct query){.server = server, .input = input, .deadline = deadline, .rows = true};
-    return query;
-}
-
-void queries_free(struct queries *queries)
-{
-    for (size_t i = 0; i < queries->count; i++) {
-        answer_free(&queries->list[i].answer);
-        free(queries->list[i].input);
-    }
-    free(queries->list);
-    *queries = (struct queries){0};
-}
-
-static enum client_failure run_one(struct server *server, const struct client_options *options, const char *input,
-                                   unsigned deadline, bool rows, struct answer *answer)
-{
-    struct queries one = {0};
-    struct query *query = queries_add(&one, server, input, deadline);
-    if (query == NULL) {
-        *answer = (struct answer){.failure = CLIENT_ENGINE, .error = "out of memory"};
-    } else {
-        query->options = *options;
-        query->rows = rows;
-        queries_run(server->agent, &one);
-        *answer = query->answer;
-        query->answer = (struct answer){0};
-    }
-    queries_free(&one);
-    return answer->failure;
 }
 
 enum client_failure client_run(struct server *server, const struct client_options *options, const char *input,
                                unsigned deadline, struct answer *answer)
 {
-    return run_one(server, options, input, deadline, false, answer);
+    cleanup_client struct client client = {0};
+    *answer = (struct answer){.failure = CLIENT_ENGINE};
+    int64_t end = now_ms() + (int64_t)deadline * 1000;
+    if (client_open(server, options, &client) != 0) {
+        snprintf(answer->error, sizeof answer->error, "%s", server->agent->engine.error);
+        return answer->failure;
+    }
+    if (run_to_end(&client, input, end) == 0) {
+        answer->failure = client_end(&client);
+    }
+    snprintf(answer->error, sizeof answer->error, "%s", client.error);
+    answer->no_file = client.no_file;
+    if (answer->failure == CLIENT_OK && client.output_cut) {
+        answer->failure = CLIENT_ENGINE;
+        snprintf(answer->error, sizeof answer->error, "the answer is longer than %d bytes", CLIENT_OUTPUT_MAX);
+    }
+    answer->text = client.output;
+    answer->text_size = client.output_size;
+    client.output = NULL;
+    return answer->failure;
 }
 
 enum client_failure client_query(struct server *server, const struct client_options *options, const char *sql,
                                  unsigned deadline, struct answer *answer)
 {
-    return run_one(server, options, sql, deadline, true, answer);
+    if (client_run(server, options, sql, deadline, answer) != CLIENT_OK || answer->text == NULL) {
+        return answer->failure;
+    }
+    if (rows_parse(answer->text, &answer->rows, &answer->row_count) != 0) {
+        answer->failure = CLIENT_ERROR;
+        snprintf(answer->error, sizeof answer->error, "the client's answer is malformed");
+    }
+    return answer->failure;
 }
 
 void answer_free(struct answer *answer)

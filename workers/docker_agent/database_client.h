@@ -112,37 +112,6 @@ enum client_failure client_query(struct server *server, const struct client_opti
 enum client_failure client_run(struct server *server, const struct client_options *options, const char *input,
                                unsigned deadline, struct answer *answer);
 
-/* A client among others that run at the same time. What options point to lives as long as the query. */
-struct query {
-    struct server *server;
-    struct client_options options;
-    char *input;       /* heap */
-    unsigned deadline; /* seconds, from its start */
-    bool rows;         /* the output is rows */
-    struct answer answer;
-
-    /* while it runs */
-    struct client client;
-    const char *left; /* of the input */
-    bool input_ended;
-    bool ended;
-    int64_t end_ms;
-};
-
-struct queries {
-    struct query *list;
-    size_t count;
-    bool failed; /* no memory for all of them: nothing is to be run */
-};
-
-/* Adds one of rows; what it returns may be changed until the next is added. NULL: no memory. */
-struct query *queries_add(struct queries *queries, struct server *server, const char *sql, unsigned deadline);
-
-/* Runs all of them, many at the same time, each to its end: no failure of one ends another. */
-void queries_run(struct agent *agent, struct queries *queries);
-void queries_free(struct queries *queries);
-#define cleanup_queries __attribute__((cleanup(queries_free)))
-
 /* The value of the first row with that key, or "". */
 const char *answer_value(const struct answer *answer, const char *key);
 
