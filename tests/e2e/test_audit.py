@@ -142,6 +142,8 @@ def test_a_log_that_cannot_be_used_ends_the_run_before_it_begins(mini, store, sc
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "other").write_text("some other file\n")
     os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "other", tmp_path / "fifo"):
+        path.chmod(0o666)  # in the container it is another user who tries
     before, events = read_tree(scene), harness.Events()
     result = restore(mini.project, store, AUDIT_LOG=tmp_path / case)
     assert result.code == 2 and "AUDIT_LOG" in result.err, result
