@@ -34,8 +34,8 @@ outside() {
 	# the unpacker alone; a passphrase takes 260 MiB, the container has 128
 	encrypted) echo 'is_decrypted or recipients or chunks or refused or cannot_be_decrypted or identity_files or asked_for or holds_no_file or passphrase' ;;
 	signatures) echo 'minisign_is_taken or any_other or flipped or ends_with_its_pass or small_objects' ;;
-	# held at a message by a build of its own
-	space) echo 'meanwhile or swapped or engines_disk_is_full' ;;
+	# held at a message by a build of its own; engines of their own, which have no such image
+	space) echo 'meanwhile or swapped or engines_disk' ;;
 	# a terminal, and the binaries elsewhere
 	command) echo 'terminal or libexec' ;;
 	# killed in the midst
