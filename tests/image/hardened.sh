@@ -15,7 +15,7 @@ set -eu
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 # Two halves, so that both identities are at work at once; what has a project of a fixed name is in one of them alone.
 FIRST='volumes integrity databases physical s3 plan proxy'
-SECOND='archives formats choice moves audit signatures encrypted space command s3_faults undo_dump recovery'
+SECOND='archives formats choice moves audit signatures encrypted space command s3_faults undo_dump recovery metrics scope'
 [ $# -eq 0 ] || { FIRST=$*; SECOND=; }
 cd "$ROOT"
 tests/env/install.sh build test
@@ -36,6 +36,7 @@ outside() {
 	signatures) echo 'minisign_is_taken or any_other or flipped or ends_with_its_pass or small_objects' ;;
 	# held at a message by a build of its own; engines of their own, which have no such image
 	space) echo 'meanwhile or swapped or engines_disk' ;;
+	scope) echo a_recovery ;;
 	# a terminal, and the binaries elsewhere
 	command) echo 'terminal or libexec' ;;
 	# killed in the midst
