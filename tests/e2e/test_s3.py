@@ -189,5 +189,5 @@ def moment_now():
 def remove_versions(bucket):
     listed = json.loads(stack.aws("s3api", "list-object-versions", "--bucket", bucket))
     for item in listed.get("Versions", []) + listed.get("DeleteMarkers", []):
-        stack.aws("s3api", "delete-object", "--bucket", bucket, "--key", item["Key"], "--version-id", item["VersionId"])
+        stack.aws("s3api", "delete-object", "--bucket", bucket, "--key", item["Key"], f"--version-id={item['VersionId']}")
     stack.aws("s3api", "delete-bucket", "--bucket", bucket)
