@@ -816,7 +816,7 @@ def test_rgw_versions(rgw):
         assert bytes(worker.sink.data) == b"first"
         versions = [first["version_id"], worker.head("backup_app_1")["version_id"]]
     for version in versions:
-        aws("s3api", "delete-object", "--bucket", bucket, "--key", "backup_app_1", "--version-id", version)
+        aws("s3api", "delete-object", "--bucket", bucket, "--key", "backup_app_1", f"--version-id={version}")
     aws("s3", "rb", f"s3://{bucket}")
 
 
