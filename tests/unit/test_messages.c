@@ -168,7 +168,8 @@ static void channels_carry_two_conversations(void **state)
     assert_int_equal(channel_receive(agent, &frame), IPC_OK);
     assert_int_equal(frame.receiver, PARTY_STAGER);
     uint8_t ready[64];
-    size_t size = message_encode(MESSAGE_stager_ready, &(struct msg_stager_ready){1, text_of(""), text_of("")}, ready, sizeof ready);
+    size_t size = message_encode(MESSAGE_stager_ready, &(struct msg_stager_ready){1, text_of(""), text_of("")}, ready,
+                                 sizeof ready);
     assert_int_equal(channel_forward(agent, ready, size), IPC_OK);
     assert_int_equal(channel_receive(supervisor, &frame), IPC_OK);
     assert_int_equal(frame.sender, PARTY_STAGER);
