@@ -129,7 +129,7 @@ BACKUP_ENTRIES = 10 + len(ODD_NAMES)
 def test_a_whole_run(place):
     before = snapshot(place.volume)
     stager = place.stager()
-    assert stager.ready == {"layers": 95, "missing": ""}
+    assert (stager.ready["layers"], stager.ready["missing"]) == (95, "") and stager.ready["filter"]
     stager.root(0)
     stager.send("probe")
     (_, probed), (_, end) = stager.until("probe_end")
