@@ -87,13 +87,14 @@ bool backup_name_parse(const char *name, struct backup_name *parsed)
         return false;
     }
     end -= identifier + 1;
-    if (end < prefix + 1 + 1 + STAMP_SIZE || last_part(name, end) != STAMP_SIZE || !is_stamp(name + end - STAMP_SIZE)) {
+    if (end < prefix + 1 + 1 + STAMP_SIZE || last_part(name, end) != STAMP_SIZE) {
         return false;
     }
-    if (!is_of_these_millennia(name + end - STAMP_SIZE)) {
+    const char *stamp = name + end - STAMP_SIZE;
+    if (!is_stamp(stamp) || !is_of_these_millennia(stamp)) {
         return false;
     }
-    memcpy(parsed->stamp, name + end - STAMP_SIZE, STAMP_SIZE);
+    memcpy(parsed->stamp, stamp, STAMP_SIZE);
     parsed->stamp[STAMP_SIZE] = '\0';
     parsed->project = name + prefix;
     parsed->project_size = end - STAMP_SIZE - 1 - prefix;

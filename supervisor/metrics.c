@@ -52,14 +52,11 @@ static void write_label(FILE *out, const char *name, const char *value)
     fputc('"', out);
 }
 
-static void write_gauge(FILE *out, const struct run *run, const struct gauge *gauge)
+static void write_gauge(FILE *out, const struct gauge *gauge, const char *project, const char *mode)
 {
-    char mode[32];
-    const char *project = target_project(&run->options);
-    options_mode_name(&run->options, mode, sizeof mode);
     fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s gauge\n" PREFIX "%s{", gauge->name, gauge->help,
             gauge->name, gauge->name);
-    write_label(out, "project", project == NULL ? "" : project);
+    write_label(out, "project", project);
     fputc(',', out);
     write_label(out, "mode", mode);
     fprintf(out, "} %.17g\n", gauge->value);
@@ -67,6 +64,8 @@ static void write_gauge(FILE *out, const struct run *run, const struct gauge *ga
 
 static void write_gauges(FILE *out, const struct run *run, int code)
 {
+    char mode[32];
+    const char *project = target_project(&run->options);
     const struct run_times times = run_times(run);
     const struct gauge gauges[] = {
         {"timestamp_seconds", "When the run ended.", true, (double)time(NULL)},
@@ -82,9 +81,10 @@ static void write_gauges(FILE *out, const struct run *run, int code)
         {"volumes", "Volumes that were restored.", true, run->volumes_restored},
         {"databases", "Database servers that were restored.", true, run->databases_restored},
     };
+    options_mode_name(&run->options, mode, sizeof mode);
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++) {
         if (gauges[i].known) {
-            write_gauge(out, run, &gauges[i]);
+            write_gauge(out, &gauges[i], project == NULL ? "" : project, mode);
         }
     }
 }

@@ -7,6 +7,7 @@
 #include "monitor.h"
 #include "output.h"
 #include "recovery.h"
+#include "run_times.h"
 #include "spawn.h"
 
 #define IN(mode) (1U << (mode))
@@ -76,8 +77,9 @@ static void show_summary(const struct run *run)
         }
     }
     show_streams(run);
-    if (run->stopped_at > 0 && run->running_at > 0) {
-        say("  Downtime: %.1f s of %.1f s", run->running_at - run->stopped_at, monotonic_seconds() - run->started_at);
+    const struct run_times times = run_times(run);
+    if (times.ran_again) {
+        say("  Downtime: %.1f s of %.1f s", times.downtime, times.took);
     }
 }
 

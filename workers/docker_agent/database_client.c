@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "events.h"
 #include "exit_codes.h"
 #include "secret.h"
@@ -253,13 +253,6 @@ enum client_failure client_end(struct client *client)
         snprintf(client->error, sizeof client->error, "the client ended with code %d and no message", exit_code);
     }
     return is_unreachable(client) ? CLIENT_UNREACHABLE : CLIENT_ERROR;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Feeds the input and collects output until the client ends. 0, or -1 with client->error. */

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "engine_requests.h"
 #include "exit_codes.h"
 #include "secret.h"
@@ -44,13 +44,6 @@ struct transfer {
     bool upgraded; /* of an upgrade alone: the connection is ours */
     bool accepted; /* of an answer that goes on: its head has come */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 int engine_error(struct engine *engine, unsigned code, const char *format, ...)
 {
@@ -497,10 +490,10 @@ void engine_call_all(struct engine *engine, struct engine_parallel *calls, size_
         return;
     }
     start_all(engine, transfers, calls, count);
-    uint64_t end = now_ms() + (uint64_t)deadline * 1000;
+    int64_t end = now_ms() + (int64_t)deadline * 1000;
     size_t left = count;
     while (left > 0) {
-        uint64_t now = now_ms();
+        int64_t now = now_ms();
         bool expired = now >= end;
         int wait_ms = expired || end - now > POLL_MS ? POLL_MS : (int)(end - now);
         expired = expired || turn(engine, wait_ms) != 0;
@@ -580,7 +573,7 @@ void engine_follow_close(struct engine_follow *follow)
 static int await_head(struct engine_follow *follow)
 {
     struct transfer *transfer = &follow->transfer;
-    uint64_t end = now_ms() + (uint64_t)transfer->engine->timeout * 1000;
+    int64_t end = now_ms() + (int64_t)transfer->engine->timeout * 1000;
     while (engine_follow_turn(follow) && !transfer->accepted) {
         if (now_ms() >= end) {
             transfer->result = CURLE_OPERATION_TIMEDOUT;

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "exit_codes.h"
 #include "targets.h"
 
@@ -35,13 +35,6 @@ struct watch {
     size_t line_size;
     char line[LINE_MAX_BYTES];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Volumes are mounted by name before the start, and their event stays when the container is gone at once (--rm). */
 static bool read_start(const cJSON *event, struct start *start)

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "exit_codes.h"
 #include "secret.h"
 
@@ -235,26 +235,19 @@ static void feed_input(struct exec_stream *stream, struct feeding *input)
     }
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* 0: both outputs ended, -1: errno (ETIMEDOUT). */
 static int converse(struct exec_stream *stream, struct feeding *input, unsigned deadline, struct exec_result *result)
 {
-    uint64_t end = now_ms() + (uint64_t)deadline * 1000;
+    int64_t end = now_ms() + (int64_t)deadline * 1000;
     int more = stream->early != NULL ? exec_read(stream, collect, result) : 1;
     while (more == 1) {
-        uint64_t now = now_ms();
+        int64_t now = now_ms();
         if (now >= end) {
             errno = ETIMEDOUT;
             return -1;
         }
         struct pollfd fd = {stream->fd, (short)(POLLIN | (input->open ? POLLOUT : 0)), 0};
-        uint64_t left = end - now;
+        int64_t left = end - now;
         poll(&fd, 1, left > 1000 ? 1000 : (int)left);
         if ((fd.revents & POLLOUT) != 0 && input->open) {
             feed_input(stream, input);

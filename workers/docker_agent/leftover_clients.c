@@ -3,9 +3,9 @@
 
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "exit_codes.h"
 #include "mariadb.h"
 #include "postgres.h"
@@ -13,7 +13,6 @@
 #define PATIENCE_MS (600 * 1000) /* a session that was ended may have much to roll back */
 #define PAUSE_MS 250
 #define QUERY_DEADLINE 120
-#define NOT_FOUND 404
 
 /* clang-format off: SQL as one reads it */
 /* Rows: sessions that were ended and are there still. */
@@ -23,13 +22,6 @@ static const char postgres_ending[] =
 static const char mariadb_ending[] =
     "SELECT 'ending', HEX(CAST(ID AS CHAR)) FROM information_schema.PROCESSLIST WHERE COMMAND = 'Killed';\n";
 /* clang-format on */
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* As client_command.c starts one. */
 static bool is_client(const cJSON *exec)
@@ -50,7 +42,7 @@ static int client_runs(struct agent *agent, const char *id)
     }
     const struct engine_request request = {.method = "GET", .path = path, .what = "look at a process of a container"};
     if (engine_call(&agent->engine, &request, &exec) != 0) {
-        return agent->engine.status == NOT_FOUND ? 0 : -1;
+        return agent->engine.status == 404 ? 0 : -1;
     }
     return json_true(exec, "Running") && is_client(exec) ? 1 : 0;
 }

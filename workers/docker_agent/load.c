@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "database_client.h"
 #include "events.h"
 #include "exit_codes.h"
@@ -45,13 +45,6 @@ struct job {
     int64_t moved_ms;  /* when last something moved */
     char message[MESSAGE_MAX];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void fail(struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -16,6 +16,8 @@
  * the pages of projects whose names go on where this one's ends. Both are asked for at once.
  */
 #define STAMP_STARTS 2
+/* The longest folder and name (messages.def): more than a key can have, and none of it is cut off. */
+#define PREFIX_SIZE (S3_KEY_MAX + 256)
 
 enum outcome s3_open(struct s3 *s3, const struct s3_settings *settings, struct problem *problem)
 {
@@ -124,7 +126,7 @@ struct listing {
     struct body body;
     struct s3_page page;
     unsigned pages;
-    char subject[S3_KEY_MAX + 32];
+    char subject[PREFIX_SIZE + 32];
     char url[S3_URL_MAX];
 };
 
@@ -224,7 +226,7 @@ enum outcome s3_list(struct s3 *s3, const char *folder, const char *name, uint64
                      void *context, struct problem *problem)
 {
     static struct listing listings[STAMP_STARTS];
-    static char prefixes[STAMP_STARTS][S3_KEY_MAX + 1];
+    static char prefixes[STAMP_STARTS][PREFIX_SIZE];
     const char *slash = folder[0] == '\0' ? "" : "/";
     enum outcome outcome = need_credentials(s3, problem);
     memset(listings, 0, sizeof listings);
